@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Declares every setting and every prototype once, and checks a settings file against them.
+
+    python experiments_settings_checker.py FILE        report all problems of a settings file and of its model file
+    python experiments_settings_checker.py --table     print the table of settings and prototypes (Markdown)
+    python experiments_settings_checker.py --update README.md   rewrite the tables between that page's markers
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from expman.declarations import (REQUIRED, Prototype, Setting, choice, flag, integer, list_of, name, number, optional,
+                                 scalar_dict, text)
+from expman.errors import ExperimentError, Problem
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("session_name", name(), "first part of the experiment folder's name; also the served model's name"),
+    Setting("workingFolder", name(), "parent of the experiment's folder, e.g. 'experiments/curve_fitting'"),
+    Setting("model_file", name(), "the model file; relative to the settings file, else to the current folder"),
+    Setting("hparams", scalar_dict(), "what sweeps and --hparams may change; reaches `model`, decorates the folder's name",
+            {}),
+    Setting("random_seed", optional(integer(minimum=0, maximum=2**32 - 1)),
+            "seeds Python, NumPy, TensorFlow and the shuffles, and makes ops deterministic; None: neither, and faster", 42),
+    Setting("n_outputs", optional(integer(minimum=1)), "passed to `model`", None),
+    Setting("raw_data_dir_train", text(), "passed to the input pipeline for training"),
+    Setting("raw_data_dir_val", text(), "passed to the input pipeline for validation"),
+    Setting("raw_data_filename_extension", text(), "for the user's own pipeline", ""),
+    Setting("nb_train_samples", integer(minimum=0), "samples of a training epoch; 0: the dataset's own length", 0),
+    Setting("nb_val_samples", integer(minimum=0), "samples of an evaluation; 0: the dataset's own length", 0),
+    Setting("batch_size", integer(minimum=1), "samples of a batch"),
+    Setting("nbEpoch", integer(minimum=1), "passes over the training data", unit="epochs"),
+    Setting("reference_labels", list_of(text(), "str"), "one name per label column, for reports and the projector", []),
+    Setting("initial_learning_rate", number(above=0), "learning rate of the first step"),
+    Setting("num_epochs_per_decay", optional(number(above=0)), "length of a stair of the learning rate's decay", None,
+            "epochs"),
+    Setting("learning_rate_decay_factor", optional(number(above=0)), "factor between two stairs of the learning rate", None),
+    Setting("predict_using_smoothed_parameters", flag(),
+            "evaluate and export the exponential moving averages of the weights", True),
+    Setting("weights_moving_average_decay", number(above=0, below=1), "decay of these averages, per step", 0.998),
+    Setting("early_stopping_patience", optional(integer(minimum=1)), "epochs without improvement before stopping", None, "epochs"),
+    Setting("earlystopping_metric", name(), "'loss' or a metric of `get_eval_metric_ops`: what 'best' means", "loss"),
+    Setting("earlystopping_mode", optional(choice("min", "max")),
+            "whether that metric is best when small or large; must be set unless the metric is 'loss'", None),
+    Setting("eval_not_rerun_until_sec", number(minimum=0), "least time between two evaluations", 0, "seconds"),
+    Setting("nb_summary_per_train_epoch", integer(minimum=1), "training points that TensorBoard gets in an epoch", 10),
+    Setting("gradient_clip_norm", optional(number(above=0)), "largest global norm of the gradient", None),
+    Setting("gradient_accumulation_steps", integer(minimum=1), "steps whose gradients are averaged into one update", 1,
+            "steps"),
+    Setting("steps_per_execution", optional(integer(minimum=1)),
+            "training steps between two returns to Python; None: chosen from the epoch's length", None, "steps"),
+    Setting("used_gpu_IDs", list_of(integer(minimum=0), "int above -1"), "GPUs to train on; empty: CPU", []),
+    Setting("distribution_strategy", choice("auto", "OneDeviceStrategy", "MirroredStrategy"),
+            "auto: one device, or MirroredStrategy over several used_gpu_IDs", "auto"),
+    Setting("useXLA", flag(), "compile the training step with XLA", False),
+    Setting("enable_mixed_precision", flag(), "float16 with loss scaling on GPU, bfloat16 on CPU", False),
+    Setting("use_profiling", flag(), "trace a few steps after the warm-up, for TensorBoard's Profile tab", False),
+    Setting("export_keep_versions", integer(minimum=1), "newest exported versions to keep", 5),
+    Setting("export_policy", choice("best", "latest"), "export after an evaluation that improved, or after each", "best"),
+    Setting("input_data_name", name(), "the served input's name when there is one", "input"),
+    Setting("served_head", name(), "the output that the client asks for"),
+    Setting("tensorflow_server_address", name(), "address of the model server", "127.0.0.1"),
+    Setting("tensorflow_server_port", integer(minimum=0, maximum=65535), "gRPC port; 0: any free one", 9000),
+    Setting("tensorflow_server_rest_port", integer(minimum=0, maximum=65535), "REST port; 0: off", 0),
+    Setting("wait_for_server_ready_int_secs", number(above=0), "how long a client waits for the server", 60, "seconds"),
+    Setting("serving_client_timeout_int_secs", number(above=0), "longest time of one request", 5, "seconds"),
+    Setting("serve_on_gpu", flag(), "let the server use the GPU", False),
+    Setting("grpc_max_message_length", integer(minimum=1), "largest gRPC message, both directions, server and client",
+            512 * 2**20, "bytes"),
+)
+
+_OUTPUTS = ("inputs", "model_outputs_dict", "predictions", "embedding_code", "labels")
+
+MODEL_PROTOTYPE = Prototype("model", ("data", "n_outputs", "hparams", "mode"),
+                            "a dict from names to Keras tensors, or a `keras.Model` that outputs one")
+
+PROTOTYPES: tuple[Prototype, ...] = (
+    Prototype("data_preprocess", ("features", "model_placement"),
+              "the preprocessed features; the same code runs in training, evaluation and the served model"),
+    Prototype("getOptimizer", ("loss", "learning_rate", "global_step", "total_steps"), "a Keras optimizer"),
+    Prototype("get_total_loss", (*_OUTPUTS, "weights_loss"), "a scalar tensor"),
+    Prototype("get_eval_metric_ops", _OUTPUTS,
+              "a dict from names to scalar tensors (averaged over samples), or to (Keras metric class or name, y_true, y_pred)"),
+    Prototype("get_validation_summaries", _OUTPUTS,
+              "a dict from tags to tensors: rank 4 is drawn as images, rank 0 as a scalar, the rest as histograms",
+              required=False),
+    Prototype("get_input_pipeline_train_val", ("batch_size", "raw_data_files_folder", "shuffle_batches"),
+              "a `tf.data.Dataset` of (features, labels), a function that makes one, or the pair (function, None)"),
+    Prototype("get_input_pipeline_serving", (), "a `tf.TensorSpec`, or a dict from names to `tf.TensorSpec`"),
+    Prototype("model_outputs_postprocessing_for_serving", ("model_outputs_dict",), "the dict of the served outputs",
+              required=False),
+    Prototype("addon_callbacks", ("model", "train_samples", "val_samples"), "a list of Keras callbacks", required=False),
+    Prototype("Client_IO", ("clientInitSpecs", "debugMode"),
+              "an object with the methods getInputData(idx), decodeResponse(result) and finalize()"),
+)
+
+CLIENT_METHODS: tuple[Prototype, ...] = (
+    Prototype("getInputData", ("self", "idx"), "the sample number idx, from 1, or raises StopIteration"),
+    Prototype("decodeResponse", ("self", "result"), "nothing; result is a PredictResponse"),
+    Prototype("finalize", ("self",), "nothing; called once at the end"),
+)
+
+_CLOSE_NAME = 0.8
+
+
+def default_settings() -> dict[str, Any]:
+    """The value of each setting that a file need not give."""
+    return {setting.name: setting.default for setting in SETTINGS if setting.default is not REQUIRED}
+
+
+def check_settings(namespace: Mapping[str, Any], *, lines: Mapping[str, int], file: str) -> list[Problem]:
+    """Finds all problems of an executed settings file.
+
+    Arguments:
+        namespace: the names that the file defines.
+        lines: for each of these names the line of its last assignment.
+        file: for the messages.
+    """
+    def problem(subject: str, fault: str) -> Problem:
+        return Problem(f"{file}:{lines[subject]}" if subject in lines else file, f"{subject} {fault}")
+
+    unknown_names = _misspelt_names(namespace, lines)
+    problems = [problem(wrong, f"is not a known name. Did you mean {right}? "
+                               "Rename it, or start the name of a helper of your own with an underscore.")
+                for wrong, right in unknown_names.items()]
+    for declared in (*SETTINGS, *PROTOTYPES):
+        needed = declared.default is REQUIRED if isinstance(declared, Setting) else declared.required
+        if declared.name not in namespace:
+            if needed and declared.name not in unknown_names.values():
+                problems.append(problem(declared.name, _missing(declared)))
+            continue
+        value = namespace[declared.name]
+        fault = declared.kind.fault(value) if isinstance(declared, Setting) else declared.fault(value)
+        if fault:
+            problems.append(problem(declared.name, fault))
+    problems += [problem("Client_IO", fault) for fault in client_faults(namespace.get("Client_IO"))]
+    problems += [problem(subject, fault) for subject, fault in _faults_between_settings(namespace)]
+    return sorted(problems, key=lambda found: lines.get(found.text.split()[0], sys.maxsize))
+
+
+def client_faults(client_class: Any) -> list[str]:
+    """What the class `Client_IO` lacks; [] for anything that is no class, which the prototype's check reports."""
+    if not inspect.isclass(client_class):
+        return []
+    faults = []
+    for method in CLIENT_METHODS:
+        function = getattr(client_class, method.name, None)
+        fault = "is missing." if function is None else method.fault(function)
+        if fault:
+            faults.append(f"method {method.name}({', '.join(method.parameters)}) {fault}")
+    return faults
+
+
+def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, str]:
+    """The user's names that look like a known one which the file does not define."""
+    known = {declared.name for declared in (*SETTINGS, *PROTOTYPES)}
+    absent = {known_name.lower(): known_name for known_name in known - namespace.keys()}
+    misspelt = {}
+    for candidate in lines:
+        if candidate in known or candidate.startswith("_"):
+            continue
+        close = difflib.get_close_matches(candidate.lower(), absent, n=1, cutoff=_CLOSE_NAME)
+        if close:
+            misspelt[candidate] = absent[close[0]]
+    return misspelt
+
+
+def _missing(declared: Setting | Prototype) -> str:
+    if isinstance(declared, Setting):
+        return f"is missing: it must be {declared.kind.expectation} ({declared.meaning})."
+    keyword = "class" if declared.name == "Client_IO" else "def"
+    return f"is missing: write `{keyword} {declared.name}({', '.join(declared.parameters)})`, returning {declared.returns}."
+
+
+def _faults_between_settings(namespace: Mapping[str, Any]) -> list[tuple[str, str]]:
+    faults = []
+    pair = ("num_epochs_per_decay", "learning_rate_decay_factor")
+    if sum(namespace.get(member) is not None for member in pair) == 1:
+        lone, other = sorted(pair, key=lambda member: namespace.get(member) is None)
+        faults.append((lone, f"has no effect alone. Set {other} too, or remove it."))
+    metric = namespace.get("earlystopping_metric", "loss")
+    if metric != "loss" and namespace.get("earlystopping_mode") is None:
+        faults.append(("earlystopping_mode", f"must be 'min' or 'max', since earlystopping_metric is {metric!r} and a wrong "
+                                             "guess would keep the worst model. Got None."))
+    return faults
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table."""
+    rows = ["| setting | must be | default | meaning |", "| --- | --- | --- | --- |"]
+    for setting in SETTINGS:
+        default = "**required**" if setting.default is REQUIRED else f"`{setting.default!r}`"
+        unit = f" [{setting.unit}]" if setting.unit else ""
+        rows.append(f"| `{setting.name}` | {setting.kind.expectation}{unit} | {default} | {setting.meaning} |")
+    return "\n".join(rows)
+
+
+def prototypes_table() -> str:
+    """The prototypes of the settings file and of the model file as a Markdown table."""
+    rows = ["| function | parameters offered | returns |", "| --- | --- | --- |"]
+    for prototype in (MODEL_PROTOTYPE, *PROTOTYPES):
+        offered = ", ".join(f"`{parameter}`" for parameter in prototype.parameters) or "none"
+        kind = " (model file)" if prototype is MODEL_PROTOTYPE else "" if prototype.required else " (optional)"
+        rows.append(f"| `{prototype.name}`{kind} | {offered} | {prototype.returns} |")
+    return "\n".join(rows)
+
+
+def update_tables(page: str) -> str:
+    """Returns a page with its tables, which stand between `<!-- settings -->` or `<!-- prototypes -->` and
+    `<!-- end -->`, written anew."""
+    for marker, table in (("settings", settings_table()), ("prototypes", prototypes_table())):
+        head, separator, rest = page.partition(f"<!-- {marker} -->\n")
+        if separator:
+            _, end, tail = rest.partition("<!-- end -->")
+            page = f"{head}{separator}\n{table}\n\n{end}{tail}"
+    return page
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Checks a settings file and its model file.")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("file", nargs="?", metavar="FILE", help="the settings file to check")
+    action.add_argument("--table", action="store_true", help="print the tables of settings and prototypes")
+    action.add_argument("--update", metavar="PAGE", help="rewrite the tables of a Markdown page")
+    options = parser.parse_args(arguments)
+    if options.table:
+        print(settings_table(), prototypes_table(), sep="\n\n")
+    elif options.update:
+        page = Path(options.update)
+        page.write_text(update_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        from expman.settings import load_settings
+        try:
+            load_settings(options.file)
+        except ExperimentError as error:
+            print(error, file=sys.stderr)
+            return error.exit_code
+        print(f"{options.file}: no problem found")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

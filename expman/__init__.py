@@ -1,0 +1,1 @@
+"""The machinery behind `experiments_manager.py`, in the order in which an experiment flows through it."""

@@ -1,0 +1,137 @@
+"""Calls the user's Client_IO class; whatever it raises becomes an error that shows the user his own lines."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from expman.errors import UserCodeError
+from expman.user_traceback import user_traceback
+
+_logger = logging.getLogger(__name__)
+
+_METHODS = ("getInputData", "decodeResponse", "finalize")
+
+
+def check_client_io(client_io_class: type) -> None:
+    """Checks that the class has the methods that will be called.
+
+    Raises:
+        UserCodeError: it lacks some; the message lists them all.
+    """
+    missing = [name for name in _METHODS if not callable(getattr(client_io_class, name, None))]
+    if missing:
+        raise UserCodeError(f"class {client_io_class.__name__} must have the methods {', '.join(_METHODS)}. "
+                            f"It lacks {', '.join(missing)}.")
+
+
+@contextmanager
+def opened_client_io(client_io_class: type, *, client_init_specs: Mapping[str, Any],
+                     debug: bool) -> Iterator[ClientIO]:
+    """Builds the user's object and calls its `finalize()` exactly once, however the block ends.
+
+    Raises:
+        UserCodeError: `__init__` or `finalize` raised, or `__init__` declares a parameter that is not offered.
+    """
+    client_io = ClientIO(client_io_class, client_init_specs=client_init_specs, debug=debug)
+    try:
+        yield client_io
+    except BaseException:
+        # What ended the block is what the user must see first; a failing clean-up is only logged.
+        try:
+            client_io.finalize()
+        except UserCodeError as second_error:
+            _logger.error("%s", second_error)
+        raise
+    client_io.finalize()
+
+
+class ClientIO:
+    """The user's object, with the errors of its methods translated.
+
+    Arguments:
+        client_io_class: the settings file's `Client_IO`.
+        client_init_specs: passed as `clientInitSpecs`, if `__init__` declares it.
+        debug: passed as `debugMode`, likewise.
+
+    Raises:
+        UserCodeError: `__init__` raised, or declares a parameter that is not offered.
+    """
+
+    def __init__(self, client_io_class: type, *, client_init_specs: Mapping[str, Any], debug: bool) -> None:
+        offered = {"clientInitSpecs": client_init_specs, "debugMode": debug}
+        arguments = _declared(client_io_class, offered)
+        self._client_io = _called("__init__", client_io_class, **arguments)
+
+    def input_data(self, index: int) -> np.ndarray | dict[str, np.ndarray]:
+        """The input of one request.
+
+        Arguments:
+            index: counts the requests, from 1.
+
+        Raises:
+            StopIteration: there is no more input.
+            UserCodeError: the method raised, or returned neither an array nor a dict of arrays.
+        """
+        data = _called("getInputData", self._client_io.getInputData, index)
+        if isinstance(data, (np.ndarray, np.generic)):
+            return np.asarray(data)
+        if not isinstance(data, dict) or not data:
+            raise UserCodeError("Client_IO.getInputData must return a NumPy array, or a dict input name -> NumPy array "
+                                f"with at least one entry. Got {'{}' if data == {} else type(data).__name__}.")
+        wrong = [f"'{name}': {type(value).__name__}" for name, value in data.items()
+                 if not (isinstance(name, str) and isinstance(value, (np.ndarray, np.generic)))]
+        if wrong:
+            raise UserCodeError("Client_IO.getInputData must return NumPy arrays under names of type str. "
+                                f"Got {', '.join(wrong)}. Convert each by np.asarray(value, dtype=…).")
+        return data
+
+    def decode_response(self, response: Any) -> None:
+        """Hands a PredictResponse over.
+
+        Raises:
+            StopIteration: the user's code wants no further request.
+            UserCodeError: the method raised.
+        """
+        _called("decodeResponse", self._client_io.decodeResponse, response)
+
+    def finalize(self) -> None:
+        """Raises UserCodeError if the method raised."""
+        _called("finalize", self._client_io.finalize)
+
+
+def _declared(client_io_class: type, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the offered arguments that the class's `__init__` declares.
+
+    Raises:
+        UserCodeError: it declares others, without a default.
+    """
+    parameters = inspect.signature(client_io_class).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(offered)
+    unknown = [parameter.name for parameter in parameters
+               if parameter.name not in offered and parameter.default is inspect.Parameter.empty
+               and parameter.kind is not inspect.Parameter.VAR_POSITIONAL]
+    if unknown:
+        raise UserCodeError(f"class {client_io_class.__name__}: __init__ must declare only parameters out of "
+                            f"{', '.join(offered)} (others need a default). Got {', '.join(unknown)}.")
+    names = {parameter.name for parameter in parameters}
+    return {name: value for name, value in offered.items() if name in names}
+
+
+def _called(name: str, method: Callable[..., Any], *arguments: Any, **keyword_arguments: Any) -> Any:
+    try:
+        return method(*arguments, **keyword_arguments)
+    except StopIteration:
+        if name in ("getInputData", "decodeResponse"):
+            raise
+        raise UserCodeError(f"Client_IO.{name} must not raise StopIteration; only getInputData and decodeResponse "
+                            "may, to end the requests.") from None
+    except Exception as error:
+        # The boundary to the user's code: anything may come out of it, and its lines are all that he needs to see.
+        raise UserCodeError(f"Client_IO.{name} raised:\n{user_traceback(error)}") from error

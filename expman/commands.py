@@ -1,0 +1,160 @@
+"""What the commands of the script do; TensorFlow is imported only by those that compute."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from expman.errors import UsageError
+from expman.experiment_folder import ExperimentFolder, write_atomically
+from expman.settings import Settings, load_settings
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] | None = None,
+          hparams_origin: str = "command line") -> dict[str, Any]:
+    """Trains a new experiment.
+
+    Returns:
+        See `experiments_manager.run`.
+
+    Raises:
+        ExperimentError: one of the user's files, the data or the machine is at fault; before training starts nothing has
+            been written.
+    """
+    settings = load_settings(settings_file, overrides=hparams, origin=hparams_origin)
+    estimator = _build_estimator(settings)
+    folder = ExperimentFolder.create(working_folder=settings.workingFolder, session_name=settings.session_name,
+                                     hparams=settings.hparams)
+    _record(folder, settings)
+    print(f"experiment {folder.path}", flush=True)
+    progress = estimator.train(folder)
+    return _result(folder, progress)
+
+
+def restart(model_dir: str, *, num_epochs: int | None = None) -> dict[str, Any]:
+    """Goes on with an interrupted experiment, from its folder alone.
+
+    Arguments:
+        model_dir: the experiment's folder.
+        num_epochs: replaces `nbEpoch`, to extend a finished experiment.
+
+    Raises:
+        ExperimentError: the folder holds no experiment, or the experiment is finished.
+    """
+    folder = ExperimentFolder.open(model_dir)
+    identity = folder.read_identity()
+    num_epochs = num_epochs or identity["settings"]["nbEpoch"]
+    state = folder.read_state()
+    if state.get("status") == "finished" and state["epoch"] >= num_epochs:
+        raise UsageError(f"{folder.path} is finished after {state['epoch']} epochs. "
+                         f"To extend it, add --nbEpoch with a number above {state['epoch']}.")
+    settings = load_experiment(folder)
+    settings = dataclasses.replace(settings, values={**settings.values, "nbEpoch": num_epochs})
+    estimator = _build_estimator(settings)
+    folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
+    print(f"experiment {folder.path}", flush=True)
+    progress = estimator.train(folder, restart=True)
+    return _result(folder, progress)
+
+
+def start_server(model_dir: str, *, engine: str, port: int | None = None) -> int:
+    """Serves the newest exported version of an experiment until it is stopped; new versions are picked up.
+
+    Arguments:
+        model_dir: the experiment's folder.
+        engine: 'auto', 'tensorflow_model_server', 'docker', 'apptainer' or 'embedded'.
+        port: replaces `tensorflow_server_port`.
+
+    Returns:
+        The server's exit code.
+    """
+    from expman.serving.engines import serve
+    folder = ExperimentFolder.open(model_dir)
+    settings = folder.read_identity()["settings"]
+    name, base_path = folder.exported_model()
+    return serve(base_path=base_path, model_name=name, engine=engine, address=settings["tensorflow_server_address"],
+                 port=settings["tensorflow_server_port"] if port is None else port,
+                 rest_port=settings["tensorflow_server_rest_port"], on_gpu=settings["serve_on_gpu"],
+                 max_message_bytes=settings["grpc_max_message_length"])
+
+
+def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug: bool = False) -> None:
+    """Drives the experiment's `Client_IO` against a running server.
+
+    Arguments:
+        model_dir: the experiment's folder.
+        num_requests: how many samples to send; negative: until `getInputData` raises StopIteration.
+        port: replaces `tensorflow_server_port`.
+        debug: passed to `Client_IO` as `debugMode`.
+    """
+    folder = ExperimentFolder.open(model_dir)
+    name, _ = folder.exported_model()
+    settings = load_experiment(folder)
+    from expman.client import run_client
+    run_client(
+        client_io_class=settings.functions["Client_IO"],
+        client_init_specs={"model_dir": str(folder.path), "hparams": dict(settings.hparams)}, model_name=name,
+        signature_name=settings.served_head, input_name=settings.input_data_name,
+        address=settings.tensorflow_server_address, port=settings.tensorflow_server_port if port is None else port,
+        wait_seconds=settings.wait_for_server_ready_int_secs, timeout_seconds=settings.serving_client_timeout_int_secs,
+        max_message_bytes=settings.grpc_max_message_length, num_requests=num_requests, debug=debug)
+
+
+def load_experiment(folder: ExperimentFolder) -> Settings:
+    """Loads the settings and the model of an experiment from the copies in its folder."""
+    identity = folder.read_identity()
+    if identity["current_folder"] != os.getcwd():
+        _LOGGER.warning("The experiment was started in %s; relative paths in its settings now start in %s.",
+                        identity["current_folder"], os.getcwd())
+    return load_settings(folder.settings_file, overrides=identity["hparam_overrides"], model_file=folder.model_file,
+                         original_file=Path(identity["settings_file"]), import_folders=[folder.user_modules])
+
+
+def _build_estimator(settings: Settings) -> Any:
+    import keras
+
+    from expman.training.estimator import Estimator
+    keras.utils.clear_session()  # frees the graphs of an earlier experiment in this process
+    return Estimator(settings=settings)
+
+
+def _record(folder: ExperimentFolder, settings: Settings) -> None:
+    """Copies the user's files into the experiment's folder and writes its identity."""
+    import tensorflow as tf
+
+    from expman.provenance import collect_provenance
+    write_atomically(folder.settings_file, settings.file.read_bytes())
+    write_atomically(folder.model_file, settings.model_file.read_bytes())
+    for relative_path, module in settings.user_modules().items():
+        target = folder.user_modules / relative_path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(module, target)
+    folder.write_identity({
+        "name": folder.path.name,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "current_folder": os.getcwd(),
+        "settings_file": str(settings.original_file.resolve()),
+        "model_file": str(settings.model_file.resolve()),
+        "hparams": {name: {"value": value, "origin": settings.hparam_origins[name]}
+                    for name, value in settings.hparams.items()},
+        "hparam_overrides": dict(settings.hparam_overrides),
+        "settings": dict(settings.values),
+        **collect_provenance(settings_file=settings.original_file,
+                             accelerators=[device.name for device in tf.config.get_visible_devices("GPU")])})
+
+
+def _result(folder: ExperimentFolder, progress: Any) -> dict[str, Any]:
+    """What a sweep or a caller from Python wants to know; `status` is hyperopt's word for success."""
+    return {**(progress.best_metrics or {}), "status": "ok", "global_step": progress.step,
+            "sessionFolder": str(folder.path),
+            "last_exported_model": str(folder.path / progress.last_exported_model) if progress.last_exported_model else None}

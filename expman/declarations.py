@@ -1,0 +1,181 @@
+"""What a setting and a prototype are: the vocabulary in which `experiments_settings_checker` declares them.
+
+From one declaration come the check with its error wording, the default, the `--help` text and the documentation.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class Required:
+    """The default of a setting that the user must give."""
+
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = Required()
+
+
+@dataclass(frozen=True)
+class ValueKind:
+    """The values that a setting accepts.
+
+    Attributes:
+        expectation: completes the sentence "NAME must be …".
+        accepts: whether a value is of this kind.
+    """
+
+    expectation: str
+    accepts: Callable[[Any], bool]
+
+    def fault(self, value: Any) -> str | None:
+        """None for an accepted value, else what was expected, what was found and the remedy."""
+        if self.accepts(value):
+            return None
+        remedy = _remedy(self, value)
+        return f"must be {self.expectation}. Got {value!r} ({type(value).__name__})." + (f" {remedy}" if remedy else "")
+
+
+def _is_number(value: Any, number_type: type) -> bool:
+    return isinstance(value, number_type) and not isinstance(value, bool)
+
+
+def text() -> ValueKind:
+    return ValueKind("a str", lambda value: isinstance(value, str))
+
+
+def name() -> ValueKind:
+    return ValueKind("a str that is not empty", lambda value: isinstance(value, str) and bool(value.strip()))
+
+
+def flag() -> ValueKind:
+    return ValueKind("True or False", lambda value: isinstance(value, bool))
+
+
+def integer(*, minimum: int | None = None, maximum: int | None = None) -> ValueKind:
+    bounds = ""
+    if minimum is not None and maximum is not None:
+        bounds = f" from {minimum} to {maximum}"
+    elif minimum is not None:
+        bounds = f" above {minimum - 1}"
+    return ValueKind(
+        f"an int{bounds}",
+        lambda value: _is_number(value, numbers.Integral) and (minimum is None or value >= minimum)
+        and (maximum is None or value <= maximum))
+
+
+def number(*, above: float | None = None, minimum: float | None = None, below: float | None = None) -> ValueKind:
+    """A finite int or float within the given bounds."""
+    bounds = [f"above {above:g}"] if above is not None else []
+    bounds += [f"of at least {minimum:g}"] if minimum is not None else []
+    bounds += [f"below {below:g}"] if below is not None else []
+    return ValueKind(
+        " ".join(["a float", " and ".join(bounds)]).strip(),
+        lambda value: _is_number(value, numbers.Real) and float("-inf") < value < float("inf")
+        and (above is None or value > above) and (minimum is None or value >= minimum)
+        and (below is None or value < below))
+
+
+def choice(*options: str) -> ValueKind:
+    return ValueKind("one of " + ", ".join(map(repr, options)), lambda value: value in options)
+
+
+def list_of(item: ValueKind, plural: str) -> ValueKind:
+    return ValueKind(f"a list of {plural}",
+                     lambda value: isinstance(value, (list, tuple)) and all(map(item.accepts, value)))
+
+
+def scalar_dict() -> ValueKind:
+    return ValueKind(
+        "a dict from names to a bool, int, float, str or None",
+        lambda value: isinstance(value, dict) and all(
+            isinstance(key, str) and (entry is None or isinstance(entry, (bool, numbers.Real, str)))
+            for key, entry in value.items()))
+
+
+def optional(kind: ValueKind) -> ValueKind:
+    return ValueKind(f"{kind.expectation}, or None", lambda value: value is None or kind.accepts(value))
+
+
+def _remedy(kind: ValueKind, value: Any) -> str:
+    """The one edit that most likely mends the value; '' when there is no obvious one."""
+    if isinstance(value, str):
+        try:
+            unquoted = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            return ""
+        return "Remove the quotes." if kind.accepts(unquoted) else ""
+    for conversion in (lambda: int(value) if float(value).is_integer() else None, lambda: bool(value), lambda: [value]):
+        try:
+            candidate = conversion()
+        except (TypeError, ValueError):
+            continue
+        if candidate is not None and kind.accepts(candidate):
+            return f"Write {candidate!r}."
+    return "" if value is not None else "Give it a value."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One name of the settings file.
+
+    Attributes:
+        name: as the user writes it.
+        kind: the values it accepts.
+        meaning: one line of help.
+        default: the value when the file does not give one, or `REQUIRED`.
+        unit: of a number, else ''.
+    """
+
+    name: str
+    kind: ValueKind
+    meaning: str
+    default: Any = REQUIRED
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Prototype:
+    """One function (or class, or method of it) that the user writes and the manager calls by keyword.
+
+    Attributes:
+        name: as the user writes it.
+        parameters: the names that the manager offers; the function declares those that it needs.
+        returns: what the function must return.
+        required: whether an experiment can do without it.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    returns: str = ""
+    required: bool = True
+
+    def fault(self, function: Any) -> str | None:
+        """None when the function can be called with the offered parameters, else what is wrong with it."""
+        if not callable(function):
+            return f"must be a function. Got {function!r} ({type(function).__name__})."
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                return f"parameter '{parameter.name}' must not be positional-only: it is passed by keyword."
+            is_needed = parameter.default is parameter.empty and parameter.kind in (
+                parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if is_needed and parameter.name not in self.parameters:
+                known = ", ".join(self.parameters) or "none"
+                return (f"declares the unknown parameter '{parameter.name}'. Known parameters: {known}. "
+                        "Rename it, or give it a default value.")
+        return None
+
+    def select(self, function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the offered arguments that the function declares; all of them when it takes `**kwargs`."""
+        declared = inspect.signature(function).parameters.values()
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in declared):
+            return dict(offered)
+        names = {parameter.name for parameter in declared}
+        return {key: value for key, value in offered.items() if key in names}

@@ -1,0 +1,53 @@
+"""The model as it is served: raw inputs to final outputs, with one named signature for each head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class ServedModel(tf.Module):
+    """A module whose signatures a model server offers.
+
+    Arguments:
+        answer: takes the inputs as a dict name → tensor and returns the outputs as a dict name → tensor; traced once, so
+            that it must read the weights from variables.
+        inputs_spec: name → `tf.TensorSpec` of each input, batch dimension first.
+        resources: trackable objects that `answer` uses and that are no weights, such as lookup tables.
+
+    Attributes:
+        named_signatures: name → concrete function; `serving_default` has all outputs, and each output has one named after it.
+    """
+
+    def __init__(self, *, answer: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]],
+                 inputs_spec: Mapping[str, tf.TensorSpec], resources: Iterable[Any] = ()) -> None:
+        super().__init__(name="served_model")
+        self._inputs_spec = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs_spec.items()}
+        self.named_signatures = {DEFAULT_SIGNATURE: self._signature(answer)}
+        for head in self.heads:
+            self.named_signatures[head] = self._signature(lambda inputs, head=head: {head: answer(inputs)[head]})
+        self.used_variables = list({id(variable): variable for signature in self.named_signatures.values()
+                                    for variable in signature.variables}.values())
+        self.used_resources = list(resources)
+
+    @property
+    def heads(self) -> list[str]:
+        """The names of the outputs."""
+        return list(self.named_signatures[DEFAULT_SIGNATURE].structured_outputs)
+
+    def answers(self, sample: Mapping[str, Any], signature_name: str = DEFAULT_SIGNATURE) -> dict[str, Any]:
+        """What the model in memory answers to a sample, as NumPy arrays."""
+        outputs = self.named_signatures[signature_name](**{
+            name: tf.constant(value, self._inputs_spec[name].dtype) for name, value in sample.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    def _signature(self, function: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]]) -> Any:
+        @tf.function(autograph=False)
+        def signature(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {name: tf.identity(tensor, name=name) for name, tensor in function(inputs).items()}
+
+        return signature.get_concrete_function(**self._inputs_spec)

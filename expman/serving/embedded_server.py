@@ -1,0 +1,117 @@
+"""The model server that lives in this process: a store of versions behind a gRPC server, ended by a signal."""
+
+from __future__ import annotations
+
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from expman.errors import ServingError
+from expman.serving.endpoint import available_port, endpoint
+from expman.serving.grpc_services import ModelService, PredictionService
+from expman.serving.predictor import SavedModelPredictor
+from expman.serving.stop_signals import stop_signals
+from expman.serving.version_store import VersionStore
+
+_logger = logging.getLogger(__name__)
+
+_DRAIN_SECONDS = 60.0
+
+
+class EmbeddedServer:
+    """Answers TensorFlow Serving's gRPC protocol for one model.
+
+    Arguments:
+        store: the model's versions, not started yet.
+        address: where to listen, e.g. 127.0.0.1 (this machine only) or 0.0.0.0 (all its addresses).
+        port: 0 takes a free one.
+        max_message_bytes: the largest request and the largest answer.
+    """
+
+    def __init__(self, *, store: VersionStore, address: str, port: int, max_message_bytes: int) -> None:
+        self._store = store
+        self._address = address
+        self._port = port
+        # More threads than cores: some wait for the network while others compute.
+        self._server = grpc.server(
+            ThreadPoolExecutor(max_workers=max(8, 2 * (os.cpu_count() or 1)), thread_name_prefix="grpc"),
+            options=[
+                ("grpc.so_reuseport", 0),  # Otherwise two servers would silently share a port.
+                ("grpc.max_receive_message_length", max_message_bytes),
+                ("grpc.max_send_message_length", max_message_bytes),
+            ])
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(store), self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store), self._server)
+
+    def start(self) -> tuple[int, int]:
+        """Loads the model, then opens the port, so that whoever can connect gets an answer.
+
+        Returns:
+            (version, port): what is served, and where.
+
+        Raises:
+            ServingError: the port cannot be had, or no version can be loaded.
+        """
+        available_port(self._address, self._port)  # Known now, not after a long load.
+        version = self._store.start()
+        try:
+            port = self._server.add_insecure_port(endpoint(self._address, self._port))
+        except RuntimeError as error:
+            self._store.close()
+            available_port(self._address, self._port)  # Names the reason, if another took it during the load.
+            raise ServingError(f"cannot listen on {endpoint(self._address, self._port)}: {error}") from error
+        self._server.start()
+        return version, port
+
+    def stop(self, *, drain_seconds: float = _DRAIN_SECONDS) -> None:
+        """Refuses new requests, waits for the running ones up to `drain_seconds`, and unloads the model."""
+        self._server.stop(drain_seconds).wait()
+        self._store.close()
+
+
+def run_embedded_server(*, base_path: Path, model_name: str, address: str, port: int, on_gpu: bool,
+                        max_message_bytes: int) -> int:
+    """Serves until SIGINT or SIGTERM; prints one line when ready. Works in the main thread only.
+
+    Returns:
+        The exit code 0, once the running requests are answered.
+
+    Raises:
+        ServingError: the port cannot be had, or no version can be loaded.
+    """
+    _choose_device(on_gpu)
+    store = VersionStore(model_name=model_name, base_path=base_path, load=SavedModelPredictor)
+    server = EmbeddedServer(store=store, address=address, port=port, max_message_bytes=max_message_bytes)
+    with stop_signals() as signals:
+        version, bound_port = server.start()
+        print(f"serving '{model_name}' version {version} on {endpoint(address, bound_port)} (engine: embedded). "
+              "Stop with Ctrl-C.", flush=True)
+        signals.get()
+    _logger.info("stopping: no new requests, the running ones are answered")
+    server.stop()
+    return 0
+
+
+def _choose_device(on_gpu: bool) -> None:
+    """Keeps to the CPU, or takes GPU memory only as needed, since a training may use the same GPU.
+
+    Raises:
+        ServingError: TensorFlow has been used in this process already, and its devices cannot be changed any more.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if on_gpu and not gpus:
+        _logger.warning("serve_on_gpu is set, but TensorFlow finds no GPU here: serving on the CPU")
+    try:
+        if not on_gpu:
+            tf.config.set_visible_devices([], "GPU")
+        for gpu in gpus if on_gpu else []:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError as error:
+        raise ServingError(f"cannot choose the device to serve on ({error}). Start the server in a process of its "
+                           "own: `experiments_manager.py --start_server --model_dir FOLDER`.") from error

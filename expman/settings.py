@@ -1,0 +1,181 @@
+"""Loads a settings file and its model file with the hparams overrides, and calls the functions that they define."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import experiments_settings_checker as checker
+from expman.errors import Problem, SettingsError, UserCodeError
+from expman.hparams import HparamsOverrides
+from expman.user_module import UserModule, user_code
+from expman.user_traceback import is_user_file
+
+_PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+_PROJECT_FILES = ("expman", "model_zoo", "experiments_manager.py", "experiments_settings_checker.py",
+                  "DataProvider_input_pipeline.py")
+_PROTOTYPES = {prototype.name: prototype for prototype in (*checker.PROTOTYPES, checker.MODEL_PROTOTYPE)}
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Stands for an argument that this experiment cannot offer; asking for it is an error that gives the reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A checked experiment: each setting is an attribute, each function of the user is called through `call`.
+
+    Attributes:
+        values: all settings by name, defaults filled in.
+        functions: the user's functions and classes by name, `model` included.
+        hparam_origins: for each hyperparameter where its value comes from.
+        hparam_overrides: the hyperparameters that were not left as the file has them.
+        file: the settings file that was executed.
+        model_file: the model file that was executed.
+        original_file: the settings file as the user first named it; differs from `file` after a restart.
+    """
+
+    values: Mapping[str, Any]
+    functions: Mapping[str, Callable[..., Any]]
+    hparam_origins: Mapping[str, str]
+    hparam_overrides: Mapping[str, Any]
+    file: Path
+    model_file: Path
+    original_file: Path
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["values"][name]
+        except KeyError:
+            raise AttributeError(f"'{name}' is not a setting") from None
+
+    def defines(self, function_name: str) -> bool:
+        return function_name in self.functions
+
+    def declares(self, function_name: str, parameter: str) -> bool:
+        """Whether a function of the user asks for a parameter."""
+        offered = dict.fromkeys(_PROTOTYPES[function_name].parameters)
+        return parameter in _PROTOTYPES[function_name].select(self.functions[function_name], offered)
+
+    def place_of(self, function_name: str) -> str:
+        """`file:line` of a function of the user, for messages."""
+        code = getattr(self.functions[function_name], "__code__", None)
+        return f"{code.co_filename}:{code.co_firstlineno}" if code else str(self.file)
+
+    def call(self, function_name: str, **offered: Any) -> Any:
+        """Calls a function of the user by keyword with those of the offered arguments that it declares.
+
+        Raises:
+            UserCodeError: the function raised, or asked for an argument that is `Unavailable`.
+        """
+        function = self.functions[function_name]
+        arguments = _PROTOTYPES[function_name].select(function, offered)
+        for name, value in arguments.items():
+            if isinstance(value, Unavailable):
+                raise UserCodeError(
+                    f"{self.place_of(function_name)}: {function_name} asks for {name}, but {value.reason}")
+        with user_code(function_name, default_place=self.place_of(function_name)):
+            return function(**arguments)
+
+    def user_modules(self) -> dict[str, Path]:
+        """What the user's files have imported from beside or below them: relative path → file."""
+        executed = {self.file.resolve(), self.model_file.resolve()}
+        roots = {file.resolve().parent for file in (self.original_file, self.file, self.model_file)}
+        modules = {}
+        for module in list(sys.modules.values()):
+            name = getattr(module, "__file__", None) or ""
+            file = Path(name).resolve()
+            if not name.endswith(".py") or file in executed or not is_user_file(name) or _ships_with_project(file):
+                continue
+            modules.update({str(file.relative_to(root)): file for root in roots if file.is_relative_to(root)})
+        return modules
+
+
+def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None,
+                  origin: str = "command line", model_file: Path | None = None, original_file: Path | None = None,
+                  import_folders: Iterable[Path] = ()) -> Settings:
+    """Executes and checks a settings file and its model file; neither is ever written.
+
+    Arguments:
+        file: the settings file.
+        overrides: values that replace those of `hparams`, as text or in the type of the default.
+        origin: where the overrides come from, for the experiment's record.
+        model_file: used instead of the one that the settings name.
+        original_file: what `__file__` says in the settings, when `file` is a copy.
+        import_folders: searched for imports before the folder of the settings file.
+
+    Raises:
+        SettingsError: a file is missing or has faults; it lists all of them.
+        UsageError: an override that the file's `hparams` do not know, or of another type.
+        UserCodeError: a file raised while it was executed.
+    """
+    source = UserModule(Path(file), described_as="settings file")
+    original = Path(original_file or file)
+    hparams = HparamsOverrides(overrides or {}, origin=origin)
+    _make_importable([*import_folders, original.resolve().parent])
+    namespace = source.execute(module_name="experiment_settings", shown_file=original, hooks={"hparams": hparams.apply})
+    hparams.check_all_used(namespace.get("hparams"), file=str(file))
+
+    lines = source.lines_of_names()
+    problems = checker.check_settings(namespace, lines=lines, file=str(file))
+    try:
+        model_path = model_file or _find_model_file(namespace, source=source.path, original=original, lines=lines)
+        model = _load_model(model_path) if model_path else None
+    except SettingsError as error:
+        problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+
+    values = checker.default_settings() | {
+        setting.name: namespace[setting.name] for setting in checker.SETTINGS if setting.name in namespace}
+    functions = {
+        prototype.name: namespace[prototype.name] for prototype in checker.PROTOTYPES if prototype.name in namespace}
+    return Settings(
+        values=values, functions=functions | {"model": model}, hparam_origins=hparams.origins(values["hparams"]),
+        hparam_overrides=dict(hparams.applied), file=source.path, model_file=model_path, original_file=original)
+
+
+def _find_model_file(namespace: Mapping[str, Any], *, source: Path, original: Path, lines: Mapping[str, int]) -> Path | None:
+    """The model file relative to the settings file, else to the current folder."""
+    named = namespace.get("model_file")
+    if not isinstance(named, str) or not named.strip():
+        return None  # reported by the check of the setting
+    for candidate in (original.parent / named, Path(named)):
+        if candidate.is_file():
+            return candidate
+    place = f"{source}:{lines['model_file']}" if "model_file" in lines else str(source)
+    raise SettingsError([Problem(place, f"model_file '{named}' does not exist, neither relative to the settings file nor to "
+                                        "the current folder. Correct the path.")])
+
+
+def _load_model(path: Path) -> Callable[..., Any]:
+    source = UserModule(path, described_as="model file")
+    _make_importable([path.resolve().parent])
+    namespace = source.execute(module_name="experiment_model")
+    prototype = checker.MODEL_PROTOTYPE
+    if prototype.name not in namespace:
+        raise SettingsError([Problem(str(path), f"the model file defines no `model`. Write `def model("
+                                                f"{', '.join(prototype.parameters)})`, returning {prototype.returns}.")])
+    fault = prototype.fault(namespace[prototype.name])
+    if fault:
+        line = source.lines_of_names().get(prototype.name, 1)
+        raise SettingsError([Problem(f"{path}:{line}", f"{prototype.name} {fault}")])
+    return namespace[prototype.name]
+
+
+def _make_importable(folders: Iterable[Path]) -> None:
+    """Puts folders first on the import path, in their order."""
+    wanted = list(dict.fromkeys(map(str, folders)))
+    sys.path[:] = [*wanted, *(entry for entry in sys.path if entry not in wanted)]
+
+
+def _ships_with_project(file: Path) -> bool:
+    """True for what every user of this project has, so that it need not travel with an experiment."""
+    return any(file.is_relative_to(_PROJECT_FOLDER / entry) for entry in _PROJECT_FILES)

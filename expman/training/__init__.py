@@ -1,0 +1,1 @@
+"""Trains, evaluates, exports and asks a user's experiment, on Keras."""

@@ -1,0 +1,1 @@
+"""Keras callbacks of the training: one class a file; they import neither the estimator nor each other."""

@@ -1,0 +1,88 @@
+"""Shows the progress of a training: a live line on a terminal, one line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TextIO
+
+import keras
+
+from expman.training.progress import TrainingProgress
+
+_SECONDS_BETWEEN_UPDATES = 0.2
+
+
+class ConsoleProgress(keras.callbacks.Callback):
+    """Prints epoch, losses, metrics, and the time left at the present speed.
+
+    Arguments:
+        progress: the counters of the training.
+        steps_per_epoch: steps of an epoch; None while it is unknown.
+        stream: where to print; standard output by default.
+    """
+
+    def __init__(self, *, progress: TrainingProgress, steps_per_epoch: int | None, stream: TextIO | None = None) -> None:
+        super().__init__()
+        self._progress = progress
+        self._steps_per_epoch = steps_per_epoch
+        self._stream = stream or sys.stdout
+        self._is_live = self._stream.isatty()
+        self._start_time = self._epoch_start = self._last_update = 0.0
+        self._start_epoch = self._start_step = 0
+        self._steps_before_epoch = 0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._start_time, self._start_epoch = time.monotonic(), self._progress.epoch
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch_start, self._steps_before_epoch = time.monotonic(), self._progress.step
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        now = time.monotonic()
+        if not self._is_live or now - self._last_update < _SECONDS_BETWEEN_UPDATES:
+            return
+        self._last_update = now
+        done = self._progress.step - self._steps_before_epoch
+        of_all = f"/{self._steps_per_epoch}" if self._steps_per_epoch else ""
+        fraction = done / self._steps_per_epoch if self._steps_per_epoch else 0.0
+        self._show(f"{self._epoch_label()} step {done}{of_all} loss {float(logs['loss']):.4g}"
+                   f"{self._time_left(self._progress.epoch + fraction)}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._steps_per_epoch = self._progress.step - self._steps_before_epoch
+        values = " ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        star = " *" if self._progress.improved else ""
+        seconds = time.monotonic() - self._epoch_start
+        self._show(f"{self._epoch_label(epoch + 1)} {seconds:.1f}s {values}{star}{self._time_left(epoch + 1)}")
+        if not self._is_live:
+            self._stream.write("\n")
+        self._stream.flush()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        if self._is_live:
+            self._stream.write("\n")
+
+    def _epoch_label(self, epoch: int | None = None) -> str:
+        return f"epoch {epoch or self._progress.epoch + 1}/{self.params['epochs']}"
+
+    def _time_left(self, epochs_done: float) -> str:
+        fraction = (epochs_done - self._start_epoch) / max(1, self.params["epochs"] - self._start_epoch)
+        if not 0 < fraction < 1:
+            return ""
+        return f", {_duration((time.monotonic() - self._start_time) * (1 / fraction - 1))} left"
+
+    def _show(self, line: str) -> None:
+        if self._is_live:
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r{line[:width]:<{width}}")
+            self._stream.flush()
+        else:
+            self._stream.write(line)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"

@@ -1,0 +1,27 @@
+"""Stops a training that no longer improves."""
+
+from __future__ import annotations
+
+import keras
+
+from expman.training.progress import TrainingProgress
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Stops when the best evaluation lies too many epochs back; unlike Keras' own, it remembers over a restart.
+
+    Arguments:
+        progress: read for the best epoch; gets the reason of the stop.
+        patience: epochs without improvement before stopping.
+    """
+
+    def __init__(self, *, progress: TrainingProgress, patience: int) -> None:
+        super().__init__()
+        self._progress = progress
+        self._patience = patience
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        progress = self._progress
+        if progress.evaluated and epoch + 1 - progress.best_epoch >= self._patience:
+            progress.stop_reason = f"no improvement for {epoch + 1 - progress.best_epoch} epochs"
+            self.model.stop_training = True

@@ -1,0 +1,57 @@
+"""Evaluates at the end of epochs and decides whether the model improved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import keras
+
+from expman.errors import TrainingError
+from expman.training.progress import TrainingProgress
+
+
+class Evaluation(keras.callbacks.Callback):
+    """Measures the model on the validation data and adds the results to the epoch's logs as `val_<metric>`.
+
+    Arguments:
+        evaluate: measures the model; returns metric → value.
+        progress: gets `evaluated`, `improved`, the best value and its place.
+        metric: the metric that decides what 'best' means.
+        mode: 'min' or 'max'.
+        least_seconds_between: an epoch that ends sooner than this after the last evaluation is not evaluated; the last
+            epoch always is.
+
+    Raises:
+        TrainingError: no evaluation gives `metric`.
+    """
+
+    def __init__(self, *, evaluate: Callable[[], Mapping[str, float]], progress: TrainingProgress, metric: str, mode: str,
+                 least_seconds_between: float) -> None:
+        super().__init__()
+        self._evaluate = evaluate
+        self._progress = progress
+        self._metric = metric
+        self._sign = 1 if mode == "min" else -1
+        self._least_seconds_between = least_seconds_between
+        self._last_evaluation = -float("inf")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        progress = self._progress
+        is_last = epoch + 1 >= self.params["epochs"]
+        is_due = time.monotonic() - self._last_evaluation >= self._least_seconds_between
+        progress.evaluated, progress.improved = is_due or is_last, False
+        if not progress.evaluated:
+            return
+        metrics = dict(self._evaluate())
+        self._last_evaluation = time.monotonic()
+        if self._metric not in metrics:
+            raise TrainingError(f"earlystopping_metric = '{self._metric}' is none of the validation metrics: "
+                                f"{', '.join(metrics)}. Set it to one of them.")
+        value = metrics[self._metric]
+        progress.last_metrics = metrics
+        progress.improved = progress.best_value is None or self._sign * value < self._sign * progress.best_value
+        if progress.improved:
+            progress.best_value, progress.best_metrics = value, metrics
+            progress.best_epoch, progress.best_step = epoch + 1, progress.step
+        logs.update({f"val_{name}": number for name, number in metrics.items()})

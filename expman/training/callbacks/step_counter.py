@@ -1,0 +1,35 @@
+"""Counts the training steps and epochs."""
+
+from __future__ import annotations
+
+import keras
+
+from expman.training.progress import TrainingProgress
+
+
+class StepCounter(keras.callbacks.Callback):
+    """Keeps `progress.step` and `progress.epoch` true; the first callback, so that all others can read them.
+
+    Arguments:
+        progress: the counters of the training.
+    """
+
+    def __init__(self, *, progress: TrainingProgress) -> None:
+        super().__init__()
+        self._progress = progress
+        self._steps_before_epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._steps_before_epoch = self._progress.step
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        # Read from the optimizer: an execution of several steps that meets the end of the data is shorter than announced.
+        self._progress.step = int(self.model.optimizer.iterations)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._progress.epoch = epoch + 1
+
+    @property
+    def steps_in_epoch(self) -> int:
+        """Steps done in the present epoch."""
+        return self._progress.step - self._steps_before_epoch

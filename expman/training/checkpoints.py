@@ -1,0 +1,97 @@
+"""Saves and restores all variables of a training together with its progress, in one folder a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from expman.errors import ExperimentFolderError, TrainingError
+from expman.experiment_folder import publish_folder, read_json, write_json
+from expman.training.progress import TrainingProgress
+
+_LOGGER = logging.getLogger(__name__)
+_NAME = re.compile(r"step-(\d+)")
+_NUM_NEWEST = 2
+_VARIABLES = "variables"
+_PROGRESS = "progress.json"
+_UNFINISHED = ".unfinished-checkpoint"
+
+
+class CheckpointStore:
+    """The checkpoints of one training.
+
+    A checkpoint appears under its name only when it is complete. The newest two and the best one are kept.
+
+    Arguments:
+        folder: holds one folder `step-<number>` a checkpoint; made when absent.
+        network: its variables are saved, the states of random generators included.
+        optimizer: a built optimizer; its variables are saved, the moving averages of the weights included.
+    """
+
+    def __init__(self, folder: Path, *, network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+        self._folder = folder
+        # By position, not by name: Keras numbers the names of layers within a process.
+        self._variables = tf.train.Checkpoint(network=[variable.value for variable in network.variables],
+                                              optimizer=[variable.value for variable in optimizer.variables])
+
+    def save(self, progress: TrainingProgress) -> Path:
+        """Writes a checkpoint of the present state and removes those that are no longer needed."""
+        self._folder.mkdir(exist_ok=True)
+        unfinished, final = self._folder / _UNFINISHED, self._folder / f"step-{progress.step:09d}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(final, ignore_errors=True)
+        unfinished.mkdir()
+        self._variables.write(str(unfinished / _VARIABLES))
+        write_json(unfinished / _PROGRESS, progress.as_dict())
+        publish_folder(unfinished, final)
+        for checkpoint in self._newest_first()[_NUM_NEWEST:]:
+            if _step(checkpoint) != progress.best_step:
+                shutil.rmtree(checkpoint)
+        return final
+
+    def restore_newest(self, progress: TrainingProgress) -> Path | None:
+        """Restores the newest checkpoint that can be read, and says so when a newer one is damaged.
+
+        Returns:
+            The restored checkpoint; None when there is none at all.
+
+        Raises:
+            TrainingError: there are checkpoints, but none can be read.
+        """
+        checkpoints = self._newest_first()
+        for checkpoint in checkpoints:
+            if self._restore(checkpoint, progress):
+                return checkpoint
+        if checkpoints:
+            raise TrainingError(f"None of the {len(checkpoints)} checkpoints in {self._folder} can be read. "
+                                "Restore one from a copy, or train anew.")
+        return None
+
+    def restore_best(self, progress: TrainingProgress) -> Path | None:
+        """Restores the checkpoint of the best evaluation so far; None when it is missing or damaged."""
+        checkpoint = self._folder / f"step-{progress.best_step:09d}"
+        return checkpoint if checkpoint.is_dir() and self._restore(checkpoint, progress) else None
+
+    def _restore(self, checkpoint: Path, progress: TrainingProgress) -> bool:
+        try:
+            saved = read_json(checkpoint / _PROGRESS)
+            self._variables.read(str(checkpoint / _VARIABLES)).assert_consumed()
+        except (ExperimentFolderError, tf.errors.OpError, AssertionError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            _LOGGER.warning("Checkpoint %s cannot be used and is passed over: %s", checkpoint, reason)
+            return False
+        progress.update(saved)
+        return True
+
+    def _newest_first(self) -> list[Path]:
+        found = [entry for entry in self._folder.glob("step-*") if entry.is_dir() and _NAME.fullmatch(entry.name)]
+        return sorted(found, key=_step, reverse=True)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(_NAME.fullmatch(checkpoint.name).group(1))

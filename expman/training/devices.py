@@ -1,0 +1,53 @@
+"""Chooses the devices of a training: which GPUs TensorFlow sees, the distribution strategy, the precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from expman.errors import TrainingError
+
+
+def use_gpus(gpu_ids: Sequence[int]) -> None:
+    """Shows TensorFlow the given GPUs only, none when the list is empty, and lets their memory grow on demand.
+
+    Raises:
+        TrainingError: a GPU does not exist, or TensorFlow has already started on others in this process.
+    """
+    present = tf.config.list_physical_devices("GPU")
+    missing = [gpu_id for gpu_id in gpu_ids if gpu_id >= len(present)]
+    if missing:
+        raise TrainingError(f"used_gpu_IDs names GPU {missing[0]}, but TensorFlow sees {len(present)} GPUs. "
+                            "Correct used_gpu_IDs; for GPUs install `tensorflow[and-cuda]`.")
+    wanted = [present[gpu_id] for gpu_id in gpu_ids]
+    if tf.config.get_visible_devices("GPU") == wanted:
+        return
+    try:
+        tf.config.set_visible_devices(wanted, "GPU")
+        for gpu in wanted:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError as error:
+        raise TrainingError(f"used_gpu_IDs = {list(gpu_ids)} cannot be set: TensorFlow has already started on other devices "
+                            "in this process. Run each such experiment in a process of its own.") from error
+
+
+def distribution_strategy(name: str, gpu_ids: Sequence[int]) -> tf.distribute.Strategy:
+    """The `tf.distribute` strategy of a name; 'auto' takes MirroredStrategy for several GPUs, else a single device."""
+    if name == "MirroredStrategy" or (name == "auto" and len(gpu_ids) > 1):
+        return tf.distribute.MirroredStrategy()
+    if name == "OneDeviceStrategy":
+        return tf.distribute.OneDeviceStrategy(model_device(gpu_ids))
+    return tf.distribute.get_strategy()
+
+
+def model_device(gpu_ids: Sequence[int]) -> str:
+    """The device of the model, which `data_preprocess` is offered as `model_placement`."""
+    return "/gpu:0" if gpu_ids else "/cpu:0"
+
+
+def set_precision(*, mixed: bool, gpu_ids: Sequence[int]) -> None:
+    """Sets the policy for layers built from now on: float32, or mixed with float16 on GPU and bfloat16 on CPU."""
+    half = "mixed_float16" if gpu_ids else "mixed_bfloat16"
+    keras.mixed_precision.set_dtype_policy(half if mixed else "float32")

@@ -1,0 +1,219 @@
+"""The user's network, preprocessing, loss and metrics as one Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from expman.errors import UserCodeError
+from expman.settings import Settings, Unavailable
+from expman.training import weights_averaging
+from expman.training.devices import model_device
+
+_EMBEDDING_OUTPUT = "code"
+
+
+class ExperimentModel(keras.Model):
+    """What `fit` trains and `evaluate` measures.
+
+    The preprocessing is made of TensorFlow ops, which Keras' symbolic tensors refuse; therefore the functional network of
+    the user starts behind it, and this model runs both. Evaluation and export read the weights through `infer`.
+
+    Arguments:
+        settings: the experiment.
+        features_spec: `tf.TensorSpec` of the training features, or a dict of them, batch dimension included.
+
+    Attributes:
+        network: the trained functional network, built with mode 'train'.
+
+    Raises:
+        UserCodeError: a function of the user raised or returned what the contract does not allow.
+    """
+
+    def __init__(self, *, settings: Settings, features_spec: Any) -> None:
+        super().__init__(name="experiment")
+        self._settings = settings
+        self._placement = model_device(settings.used_gpu_IDs)
+        inputs_spec = tf.function(self.preprocess).get_concrete_function(features_spec).structured_outputs
+        self._input_specs = _flat_specs(settings, inputs_spec)
+        self.network = self._build_network("train")
+        distinct = settings.declares("model", "mode")
+        # In a tuple, out of Keras' sight: the weights of this second network are never used, see `infer`.
+        self._inference_network = (self._build_network("infer") if distinct else self.network,)
+        self._check_same_weights()
+        self._eval_metrics: dict[str, keras.metrics.Metric] = {}
+        self.recent_loss = keras.metrics.Mean(name="recent_loss")
+        self.built = True
+
+    def preprocess(self, features: Any) -> Any:
+        """The user's `data_preprocess`, the same in training, evaluation and the served model."""
+        return self._settings.call("data_preprocess", features=features, model_placement=self._placement)
+
+    def call(self, features: Any, training: bool = False) -> dict[str, tf.Tensor]:
+        """Raw features to the outputs of the network, before postprocessing; with averaged weights unless training."""
+        inputs = self.preprocess(features)
+        return self.network(inputs, training=True) if training else self.infer(inputs)
+
+    def infer(self, inputs: Any) -> dict[str, tf.Tensor]:
+        """Preprocessed inputs to outputs, in inference mode, with the averaged weights if the optimizer keeps them."""
+        network = self._inference_network[0]
+        with keras.StatelessScope(state_mapping=self._inference_weights()) as scope:
+            outputs = network(inputs, training=False)
+        for state in _random_states(network):
+            advanced = scope.get_current_value(state)
+            if advanced is not None:
+                state.assign(advanced)
+        return outputs
+
+    def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
+        """One update of the weights; called by `fit` in the graph."""
+        features, labels = data
+        inputs = self.preprocess(features)
+        with tf.GradientTape() as tape:
+            outputs = self.network(inputs, training=True)
+            loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels)
+            scaled_loss = self.optimizer.scale_loss(loss / self.distribute_strategy.num_replicas_in_sync)
+        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        num_samples = _num_samples(features)
+        self._loss_tracker.update_state(loss, sample_weight=num_samples)
+        self.recent_loss.update_state(loss, sample_weight=num_samples)
+        return {"loss": self._loss_tracker.result()}
+
+    def test_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
+        """One batch of an evaluation; all values are averaged over samples, not over batches."""
+        features, labels = data
+        inputs = self.preprocess(features)
+        outputs = self.infer(inputs)
+        loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels)
+        self._loss_tracker.update_state(loss, sample_weight=_num_samples(features))
+        self._update_eval_metrics(inputs=inputs, outputs=outputs, labels=labels, num_samples=_num_samples(features))
+        return {"loss": self._loss_tracker.result()} | {
+            name: metric.result() for name, metric in self._eval_metrics.items()}
+
+    def total_loss(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any) -> tf.Tensor:
+        """The user's loss of a batch as a float32 scalar."""
+        weights_loss = tf.add_n(self.losses) if self.losses else tf.constant(0.0)
+        loss = self._settings.call("get_total_loss", weights_loss=weights_loss,
+                                   **self._offered(inputs=inputs, outputs=outputs, labels=labels))
+        loss = tf.convert_to_tensor(loss)
+        if loss.shape.rank != 0:
+            raise UserCodeError(f"{self._settings.place_of('get_total_loss')}: get_total_loss must return a scalar tensor. "
+                                f"Got shape {loss.shape}. Average it, e.g. by tf.reduce_mean.")
+        return tf.cast(loss, tf.float32)
+
+    def summaries(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
+        """The tensors of `get_validation_summaries` for one batch; {} when the user defines none."""
+        if not self._settings.defines("get_validation_summaries"):
+            return {}
+        features, labels = data
+        inputs = self.preprocess(features)
+        return self._settings.call("get_validation_summaries",
+                                   **self._offered(inputs=inputs, outputs=self.infer(inputs), labels=labels))
+
+    @property
+    def metric_names(self) -> list[str]:
+        """What an evaluation measures; complete after the first one."""
+        return ["loss", *self._eval_metrics]
+
+    def _offered(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any) -> dict[str, Any]:
+        """The arguments that the user's loss, metrics and summaries may ask for."""
+        outputs = dict(outputs)
+        head = self._settings.served_head
+        if head in outputs or len(outputs) == 1:
+            predictions = outputs.get(head, next(iter(outputs.values())))
+        else:
+            predictions = Unavailable(f"served_head '{head}' is none of the outputs of `model`: {', '.join(outputs)}.")
+        embedding = outputs.get(_EMBEDDING_OUTPUT, Unavailable(
+            f"`model` has no output named '{_EMBEDDING_OUTPUT}': its outputs are {', '.join(outputs)}."))
+        return {"inputs": inputs, "model_outputs_dict": outputs, "predictions": predictions,
+                "embedding_code": embedding, "labels": labels}
+
+    def _update_eval_metrics(self, *, inputs: Any, outputs: Any, labels: Any, num_samples: tf.Tensor) -> None:
+        measured = self._settings.call("get_eval_metric_ops", **self._offered(inputs=inputs, outputs=outputs, labels=labels))
+        place = self._settings.place_of("get_eval_metric_ops")
+        if not isinstance(measured, Mapping):
+            raise UserCodeError(f"{place}: get_eval_metric_ops must return a dict. Got {type(measured).__name__}.")
+        for name, value in measured.items():
+            if name == "loss":
+                raise UserCodeError(f"{place}: the metric name 'loss' is taken by get_total_loss. Choose another name.")
+            if isinstance(value, tuple):
+                metric, y_true, y_pred = value
+                self._metric(name, metric).update_state(y_true, y_pred)
+                continue
+            value = tf.convert_to_tensor(value)
+            if value.shape.rank != 0:
+                raise UserCodeError(f"{place}: metric '{name}' must be a scalar tensor. Got shape {value.shape}. "
+                                    "Average it, e.g. by tf.reduce_mean.")
+            self._metric(name, keras.metrics.Mean).update_state(tf.cast(value, tf.float32), sample_weight=num_samples)
+
+    def _metric(self, name: str, kind: Any) -> keras.metrics.Metric:
+        """The metric object of a name, made once: its variables must outlive the tracing of a graph."""
+        if name not in self._eval_metrics:
+            with tf.init_scope():
+                made = keras.metrics.get(kind) if isinstance(kind, str) else kind
+                self._eval_metrics[name] = made if isinstance(made, keras.metrics.Metric) else made()
+        return self._eval_metrics[name]
+
+    def _build_network(self, mode: str) -> keras.Model:
+        settings = self._settings
+        data = {name: keras.Input(shape=spec.shape[1:], dtype=spec.dtype.name, name=name or None)
+                for name, spec in self._input_specs.items()}
+        data = data if _is_named(self._input_specs) else data[""]
+        returned = settings.call("model", data=data, n_outputs=settings.n_outputs, hparams=settings.hparams, mode=mode)
+        outputs = returned(data) if isinstance(returned, keras.Model) else returned
+        place = settings.place_of("model")
+        if not isinstance(outputs, Mapping) or not outputs:
+            raise UserCodeError(f"{place}: model must return a dict from names to Keras tensors, e.g. "
+                                f"{{'{settings.served_head}': tensor}}. Got {type(outputs).__name__}.")
+        for name, tensor in outputs.items():
+            if not isinstance(tensor, keras.KerasTensor):
+                raise UserCodeError(f"{place}: output '{name}' of model must be a Keras tensor. Got {type(tensor).__name__}.")
+        if not settings.defines("model_outputs_postprocessing_for_serving") and settings.served_head not in outputs:
+            raise UserCodeError(f"{place}: model must return an output named as served_head = '{settings.served_head}'. "
+                                f"Its outputs are: {', '.join(outputs)}.")
+        return keras.Model(inputs=data, outputs=dict(outputs), name="network")
+
+    def _check_same_weights(self) -> None:
+        trained, inferring = self.network.weights, self._inference_network[0].weights
+        if [weight.shape for weight in trained] != [weight.shape for weight in inferring]:
+            raise UserCodeError(f"{self._settings.place_of('model')}: model must create the same weights with mode='train' "
+                                f"({len(trained)} weights) as with mode='infer' ({len(inferring)} weights).")
+
+    def _inference_weights(self) -> list[tuple[keras.Variable, Any]]:
+        """For each weight of the network that infers, the variable whose value it takes."""
+        sources = {id(weight): weight for weight in self.network.weights}
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is not None and optimizer.built and weights_averaging.innermost(optimizer).use_ema:
+            sources |= dict(zip(map(id, self.network.trainable_variables), weights_averaging.averages(optimizer), strict=True))
+        own_weights = self._inference_network[0].weights
+        return [(own, sources[id(trained)]) for own, trained in zip(own_weights, self.network.weights)
+                if sources[id(trained)] is not own]
+
+
+def _num_samples(features: Any) -> tf.Tensor:
+    return tf.shape(tf.nest.flatten(features)[0])[0]
+
+
+def _flat_specs(settings: Settings, spec: Any) -> dict[str, tf.TensorSpec]:
+    """The specs of the network's inputs by name; '' names a single tensor."""
+    named = dict(spec) if isinstance(spec, Mapping) else {"": spec}
+    for name, entry in named.items():
+        if not hasattr(entry, "shape") or entry.shape.rank in (None, 0):
+            raise UserCodeError(f"{settings.place_of('data_preprocess')}: data_preprocess must return a tensor, or a dict from "
+                                f"names to tensors, of known rank with the batch as first dimension. Got {entry}"
+                                + (f" for '{name}'." if name else "."))
+    return named
+
+
+def _is_named(specs: Mapping[str, tf.TensorSpec]) -> bool:
+    return "" not in specs
+
+
+def _random_states(network: keras.Model) -> list[keras.Variable]:
+    """The states of the random generators in a network, which an inference may advance (Monte Carlo dropout)."""
+    weights = set(map(id, network.weights))
+    return [variable for variable in network.variables if id(variable) not in weights]

@@ -1,0 +1,98 @@
+"""Builds the user's training and validation datasets and checks that they can be trained on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from expman.errors import TrainingError, UserCodeError
+from expman.settings import Settings
+from expman.training.seeds import seed_everything
+
+_PIPELINE = "get_input_pipeline_train_val"
+
+
+class InputData:
+    """One of the two datasets of an experiment, batched by the user's pipeline.
+
+    Arguments:
+        settings: the experiment.
+        for_training: whether to build the training data (shuffled) or the validation data (not shuffled).
+
+    Attributes:
+        dataset: a finite `tf.data.Dataset` of (features, labels); one pass is one epoch.
+        steps_per_epoch: batches of a pass; None while it is unknown.
+        first_batch: (features, labels), as tensors.
+
+    Raises:
+        UserCodeError: the pipeline raised, or returned something else than the contract says.
+        TrainingError: the dataset is empty, or endless without a number of samples.
+    """
+
+    def __init__(self, settings: Settings, *, for_training: bool) -> None:
+        self._settings = settings
+        self._folder_setting = "raw_data_dir_train" if for_training else "raw_data_dir_val"
+        self._samples_setting = "nb_train_samples" if for_training else "nb_val_samples"
+        self._described_as = "training data" if for_training else "validation data"
+        seed_everything(settings.random_seed)
+        dataset = self._checked(_built(settings.call(
+            _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=getattr(settings, self._folder_setting),
+            shuffle_batches=for_training)))
+        dataset, self.steps_per_epoch = self._limited(dataset)
+        self.dataset = dataset.prefetch(tf.data.AUTOTUNE)
+        self.first_batch = self._take_first_batch()
+
+    def count_steps(self) -> int:
+        """Batches of a pass; a dataset that does not know its length is read once."""
+        if self.steps_per_epoch is None:
+            self.steps_per_epoch = int(self.dataset.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
+        return self.steps_per_epoch
+
+    def _checked(self, dataset: Any) -> tf.data.Dataset:
+        place = self._settings.place_of(_PIPELINE)
+        if not isinstance(dataset, tf.data.Dataset):
+            raise UserCodeError(f"{place}: {_PIPELINE} must return a tf.data.Dataset, a function that makes one, or the pair "
+                                f"(function, None). Got {type(dataset).__name__}.")
+        spec = dataset.element_spec
+        if not (isinstance(spec, tuple) and len(spec) == 2):
+            raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels). "
+                                f"Its elements are {spec}.")
+        return dataset
+
+    def _limited(self, dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, int | None]:
+        """Cuts or repeats the dataset to the number of samples that the settings ask for, if they do."""
+        num_batches = int(dataset.cardinality())
+        num_samples = getattr(self._settings, self._samples_setting)
+        if num_samples:
+            wanted = math.ceil(num_samples / self._settings.batch_size)
+            if 0 <= num_batches < wanted or num_batches == tf.data.UNKNOWN_CARDINALITY:
+                dataset = dataset.repeat()
+            return dataset.take(wanted), wanted
+        if num_batches == tf.data.INFINITE_CARDINALITY:
+            raise TrainingError(f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} never end, since the dataset "
+                                f"repeats itself. Set {self._samples_setting}, or remove the repeat().")
+        return dataset, num_batches if num_batches >= 0 else None
+
+    def _take_first_batch(self) -> Any:
+        try:
+            for batch in self.dataset.take(1):
+                return batch
+        except tf.errors.OpError as error:
+            raise TrainingError(f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} cannot be read: "
+                                f"{error.message}") from error
+        folder = getattr(self._settings, self._folder_setting)
+        raise TrainingError(
+            f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} are empty: {_PIPELINE}(batch_size="
+            f"{self._settings.batch_size}, raw_data_files_folder='{folder}', …) gave no batch. Correct "
+            f"{self._folder_setting}, or lower batch_size if incomplete batches are dropped.")
+
+
+def _built(returned: Any) -> Any:
+    """Follows the older ways to return a dataset: the pair (function, None), or a function that makes it."""
+    if isinstance(returned, tuple) and len(returned) == 2 and callable(returned[0]):
+        returned = returned[0]
+    if callable(returned) and not isinstance(returned, tf.data.Dataset):
+        returned = returned()
+    return returned

@@ -1,0 +1,48 @@
+"""How far a training is: what a checkpoint stores beside the variables, and what `state.json` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass
+class TrainingProgress:
+    """The counters of a training; shared by its callbacks, saved with each checkpoint.
+
+    Attributes:
+        epoch: completed epochs.
+        step: completed training steps.
+        best_value: best value so far of the metric that decides what 'best' means; None before the first evaluation.
+        best_epoch: the epoch, from 1, after which that value was measured.
+        best_step: the step after which it was measured; names the best checkpoint.
+        best_metrics: all validation metrics of that evaluation.
+        last_metrics: the validation metrics of the last evaluation.
+        last_exported_model: folder of the newest exported version, relative to the experiment's folder.
+        improved: whether the epoch that just ended had the best evaluation so far.
+        evaluated: whether the epoch that just ended had an evaluation.
+        stop_reason: why training ends before its last epoch; '' while it goes on.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best_value: float | None = None
+    best_epoch: int = 0
+    best_step: int = 0
+    best_metrics: Mapping[str, float] | None = None
+    last_metrics: Mapping[str, float] | None = None
+    last_exported_model: str | None = None
+    improved: bool = False
+    evaluated: bool = False
+    stop_reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def update(self, saved: Mapping[str, Any]) -> None:
+        """Takes over the counters of `as_dict`; names of other versions of this project are left out."""
+        known = {field.name for field in fields(self)}
+        for name, value in saved.items():
+            if name in known:
+                setattr(self, name, value)

@@ -1,0 +1,143 @@
+"""Small SavedModels and servers for the tests of serving and of the client."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from expman.serving.embedded_server import EmbeddedServer
+from expman.serving.predictor import SavedModelPredictor
+from expman.serving.version_store import VersionStore
+
+MAX_MESSAGE_BYTES = 16 * 2**20
+
+
+def save_affine_model(folder: Path, *, slope: float = 2.0) -> Path:
+    """Saves a model of y = slope · x + shift.
+
+    `serving_default`: x float32 [None, 2] -> y [None, 2] and z = -y. `with_shift`: x and a scalar shift -> y.
+    `inverse`: matrix float32 [None, None] -> its inverse, which a matrix that is not square has none of.
+    """
+    class Affine(tf.Module):
+        def __init__(self) -> None:
+            self.slope = tf.Variable(slope)
+
+        @tf.function
+        def both_heads(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            y = self.slope * x
+            return {"y": y, "z": -y}
+
+        @tf.function
+        def with_shift(self, x: tf.Tensor, shift: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": self.slope * x + shift}
+
+        @tf.function
+        def inverse(self, matrix: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"inverse": tf.linalg.inv(matrix)}
+
+    model = Affine()
+    x = tf.TensorSpec([None, 2], tf.float32, "x")
+    tf.saved_model.save(model, str(folder), signatures={
+        "serving_default": model.both_heads.get_concrete_function(x),
+        "with_shift": model.with_shift.get_concrete_function(x, tf.TensorSpec([], tf.float32, "shift")),
+        "inverse": model.inverse.get_concrete_function(tf.TensorSpec([None, None], tf.float32, "matrix")),
+    })
+    return folder
+
+
+def save_text_model(folder: Path) -> Path:
+    """Saves a model of text string [None] -> upper case, the joined text as a scalar, and the lengths int32 [None]."""
+    class Text(tf.Module):
+        @tf.function
+        def upper(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"upper": tf.strings.upper(text), "joined": tf.strings.reduce_join(text),
+                    "length": tf.strings.length(text)}
+
+    model = Text()
+    tf.saved_model.save(model, str(folder), signatures={
+        "serving_default": model.upper.get_concrete_function(tf.TensorSpec([None], tf.string, "text"))})
+    return folder
+
+
+def save_slow_model(folder: Path) -> Path:
+    """Saves a model that writes the file `started` when a request begins and answers `seconds` later."""
+    class Slow(tf.Module):
+        @tf.function
+        def wait(self, seconds: tf.Tensor, started: tf.Tensor) -> dict[str, tf.Tensor]:
+            with tf.control_dependencies([tf.io.write_file(started, "")]):
+                end = tf.timestamp() + seconds
+            waited = tf.while_loop(lambda _: tf.timestamp() < end, lambda count: [count + 1], [tf.constant(0, tf.int64)])
+            return {"count": waited[0]}
+
+    model = Slow()
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.wait.get_concrete_function(
+        tf.TensorSpec([], tf.float64, "seconds"), tf.TensorSpec([], tf.string, "started"))})
+    return folder
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running_server(base_path: Path, *, model_name: str = "m", poll_seconds: float = 0.05) -> Iterator[int]:
+    """Serves a model in this process; yields the port."""
+    store = VersionStore(model_name=model_name, base_path=base_path, load=SavedModelPredictor,
+                         poll_seconds=poll_seconds)
+    server = EmbeddedServer(store=store, address="127.0.0.1", port=0, max_message_bytes=MAX_MESSAGE_BYTES)
+    _, port = server.start()
+    try:
+        yield port
+    finally:
+        server.stop()
+
+
+class OfficialClient:
+    """The stubs of tensorflow-serving-api on one channel, as any TensorFlow Serving client uses them."""
+
+    def __init__(self, port: int) -> None:
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[
+            ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)])
+        self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
+        self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
+
+    def __enter__(self) -> OfficialClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close()
+
+    def predict(self, inputs: dict, **spec: object) -> predict_pb2.PredictResponse:
+        return self.prediction.Predict(predict_request(inputs, **spec), timeout=60)
+
+    def statuses(self, name: str = "m") -> list[get_model_status_pb2.ModelVersionStatus]:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = name
+        return list(self.model.GetModelStatus(request, timeout=60).model_version_status)
+
+
+def predict_request(inputs: dict, *, name: str = "m", signature_name: str = "", version: int | None = None,
+                    output_filter: tuple[str, ...] = ()) -> predict_pb2.PredictRequest:
+    """A request with the inputs (array-like) encoded by TensorFlow itself."""
+    request = predict_pb2.PredictRequest(output_filter=output_filter)
+    request.model_spec.name = name
+    request.model_spec.signature_name = signature_name
+    if version is not None:
+        request.model_spec.version.value = version
+    for key, value in inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    return request
