@@ -43,14 +43,14 @@ def run(settings_file: str | os.PathLike[str], hparams: Mapping[str, Any] | None
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     options = _parse(list(sys.argv[1:] if arguments is None else arguments))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices about the CPU are not the user's business
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("expman").setLevel(logging.INFO)
+    logging.getLogger("expman").setLevel(logging.DEBUG if options.debug else logging.INFO)
     from expman.errors import ExperimentError
     try:
         return _execute(options)
     except ExperimentError as error:
         print(f"error: {error}", file=sys.stderr)
+        logging.getLogger("expman").debug("This is where it was found.", exc_info=True)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -109,7 +109,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", metavar="N", type=_port, help="gRPC port, instead of tensorflow_server_port")
     parser.add_argument("--predict_stream", metavar="N", type=int, default=1,
                         help="with --predict: number of samples; negative: until Client_IO raises StopIteration")
-    parser.add_argument("--debug", action="store_true", help="with --predict: pass debugMode=True to Client_IO")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors; with --predict: pass debugMode=True to Client_IO")
     options = parser.parse_args(arguments)
     needs_folder = options.usersettings is None
     if needs_folder and options.model_dir is None:

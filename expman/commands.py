@@ -15,6 +15,8 @@ from typing import Any
 from expman.errors import UsageError
 from expman.experiment_folder import ExperimentFolder, write_atomically
 from expman.settings import Settings, load_settings
+from expman.tensorflow_notices import start_tensorflow
+from expman.user_module import UserModule
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
         ExperimentError: one of the user's files, the data or the machine is at fault; before training starts nothing has
             been written.
     """
+    UserModule(Path(settings_file), described_as="settings file")  # tells at once, before TensorFlow takes its seconds
+    start_tensorflow()
     settings = load_settings(settings_file, overrides=hparams, origin=hparams_origin)
     estimator = _build_estimator(settings)
     folder = ExperimentFolder.create(working_folder=settings.workingFolder, session_name=settings.session_name,
@@ -115,6 +119,7 @@ def load_experiment(folder: ExperimentFolder) -> Settings:
     if identity["current_folder"] != os.getcwd():
         _LOGGER.warning("The experiment was started in %s; relative paths in its settings now start in %s.",
                         identity["current_folder"], os.getcwd())
+    start_tensorflow()
     return load_settings(folder.settings_file, overrides=identity["hparam_overrides"], model_file=folder.model_file,
                          original_file=Path(identity["settings_file"]), import_folders=[folder.user_modules])
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+_MOMENTUM = 0.9  # Keras' 0.99 takes hundreds of steps to forget the first ones: whole epochs of a small dataset
+
 
 def model(data: keras.KerasTensor, n_outputs: int, hparams: dict[str, Any]) -> dict[str, keras.KerasTensor]:
     """Builds the network.
@@ -36,5 +38,5 @@ def model(data: keras.KerasTensor, n_outputs: int, hparams: dict[str, Any]) -> d
 
 def _convolution(data: keras.KerasTensor, *, filters: int, name: str) -> keras.KerasTensor:
     features = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False, name=name)(data)
-    features = keras.layers.BatchNormalization(name=f"{name}_normalisation")(features)
+    features = keras.layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_normalisation")(features)
     return keras.layers.Activation("relu", name=f"{name}_activation")(features)

@@ -2,7 +2,7 @@
 
 Data: 1,797 images by 43 writers, E. Alpaydin and C. Kaynak, 1998, UCI repository (CC BY 4.0), shipped with scikit-learn.
 Command: python experiments_manager.py --usersettings examples/classification/mysettings_digits.py
-Time: about a minute on two cores. Score: accuracy 0.98 or better on the held-out fifth (logistic regression: 0.97).
+Time: about 15 seconds on two cores. Score: accuracy 0.98 or better on the held-out fifth (logistic regression: 0.97).
 """
 
 import os
@@ -19,7 +19,7 @@ from expman.client import to_numpy
 session_name = "digits"
 workingFolder = "experiments/digits"
 model_file = "../../model_zoo/small_cnn_classifier.py"
-hparams = {"filters": 32, "dropout": 0.3, "learningRate": 0.003}
+hparams = {"filters": 32, "dropout": 0.3, "learningRate": 0.002}
 
 random_seed = 42
 n_outputs = 10
@@ -35,8 +35,6 @@ num_epochs_per_decay = 8
 learning_rate_decay_factor = 0.5
 weights_moving_average_decay = 0.99
 early_stopping_patience = 10
-earlystopping_metric = "accuracy"
-earlystopping_mode = "max"
 
 served_head = "probabilities"
 input_data_name = "image"

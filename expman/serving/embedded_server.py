@@ -90,7 +90,7 @@ def run_embedded_server(*, base_path: Path, model_name: str, address: str, port:
         version, bound_port = server.start()
         print(f"serving '{model_name}' version {version} on {endpoint(address, bound_port)} (engine: embedded). "
               "Stop with Ctrl-C.", flush=True)
-        signals.get()
+        signals.wait()
     _logger.info("stopping: no new requests, the running ones are answered")
     server.stop()
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import shlex
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ _logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "tensorflow_model_server", "docker", "apptainer", "embedded")
 
+_POLL_SECONDS = 0.2
 _CONTAINER_MODELS = "/models"
 _CONTAINER_GRPC_PORT = 8500
 _CONTAINER_REST_PORT = 8501
@@ -118,12 +118,9 @@ def run_server_process(command: Sequence[str]) -> int:
         # A session of its own: a terminal's Ctrl-C would otherwise reach the server twice.
         with subprocess.Popen(command, start_new_session=True) as process:
             while process.poll() is None:
-                try:
-                    number = signals.get(timeout=0.2)
-                except queue.Empty:
-                    continue
-                handed_on.add(number)
-                process.send_signal(number)
+                if (number := signals.next(timeout_seconds=_POLL_SECONDS)) is not None:
+                    handed_on.add(number)
+                    process.send_signal(number)
     if process.returncode >= 0:
         return process.returncode
     return 0 if -process.returncode in handed_on else 128 - process.returncode

@@ -19,6 +19,8 @@ _NAME = re.compile(r"step-(\d+)")
 _NUM_NEWEST = 2
 _VARIABLES = "variables"
 _PROGRESS = "progress.json"
+# What TensorFlow raises for missing, cut, altered and unfitting files.
+_UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, RuntimeError, ValueError)
 _UNFINISHED = ".unfinished-checkpoint"
 
 
@@ -81,7 +83,7 @@ class CheckpointStore:
         try:
             saved = read_json(checkpoint / _PROGRESS)
             self._variables.read(str(checkpoint / _VARIABLES)).assert_consumed()
-        except (ExperimentFolderError, tf.errors.OpError, AssertionError, ValueError) as error:
+        except (ExperimentFolderError, *_UNREADABLE) as error:
             reason = str(error).strip().splitlines()[0]
             _LOGGER.warning("Checkpoint %s cannot be used and is passed over: %s", checkpoint, reason)
             return False

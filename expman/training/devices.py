@@ -20,7 +20,8 @@ def use_gpus(gpu_ids: Sequence[int]) -> None:
     missing = [gpu_id for gpu_id in gpu_ids if gpu_id >= len(present)]
     if missing:
         raise TrainingError(f"used_gpu_IDs names GPU {missing[0]}, but TensorFlow sees {len(present)} GPUs. "
-                            "Correct used_gpu_IDs; for GPUs install `tensorflow[and-cuda]`.")
+                            "Correct used_gpu_IDs; for GPUs install `tensorflow[and-cuda]`. "
+                            "TF_CPP_MIN_LOG_LEVEL=0 shows what TensorFlow says of them.")
     wanted = [present[gpu_id] for gpu_id in gpu_ids]
     if tf.config.get_visible_devices("GPU") == wanted:
         return

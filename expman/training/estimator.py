@@ -109,8 +109,8 @@ class Estimator:
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept."""
-        return {name: float(value) for name, value in
-                self.model.evaluate(self._validation_data.dataset, verbose=0, return_dict=True).items()}
+        measured = self.model.evaluate(self._validation_data.dataset, verbose=0, return_dict=True)
+        return {name: float(measured[name]) for name in self.model.metric_names}
 
     def export(self, folder: ExperimentFolder) -> str:
         """Publishes the present model as the folder's next version, after it has been verified.
@@ -156,7 +156,9 @@ class Estimator:
             test_step(batch)
             if self._settings.declares("model", "mode"):  # its training network has outputs of its own
                 tf.function(self._training_loss, autograph=False).get_concrete_function(self._train_data.first_batch)
-        except (UserCodeError, tf.errors.OpError, ValueError, TypeError) as error:
+        except (UserCodeError, tf.errors.OpError, ValueError) as error:  # ValueError: a Keras layer refuses its input
+            if isinstance(error, UserCodeError) and error.__cause__ is None:
+                raise  # a breach of the contract, not an exception of his code: the shapes would tell nothing
             reason = str(error) if isinstance(error, ExperimentError) else f"{type(error).__name__}: {error}"
             raise UserCodeError(f"{reason}\nThe first batch: {_shapes('features', batch[0])}; {_shapes('labels', batch[1])}; "
                                 f"{_shapes('model outputs', self.model.network.output)}. "

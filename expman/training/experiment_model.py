@@ -40,9 +40,9 @@ class ExperimentModel(keras.Model):
         inputs_spec = tf.function(self.preprocess).get_concrete_function(features_spec).structured_outputs
         self._input_specs = _flat_specs(settings, inputs_spec)
         self.network = self._build_network("train")
-        distinct = settings.declares("model", "mode")
-        # In a tuple, out of Keras' sight: the weights of this second network are never used, see `infer`.
-        self._inference_network = (self._build_network("infer") if distinct else self.network,)
+        inference_network = self._build_network("infer") if settings.declares("model", "mode") else self.network
+        # Behind a function, out of Keras' sight: the weights of this second network are never used, see `infer`.
+        self._inference_network = lambda: inference_network
         self._check_same_weights()
         self._eval_metrics: dict[str, keras.metrics.Metric] = {}
         self.recent_loss = keras.metrics.Mean(name="recent_loss")
@@ -59,7 +59,7 @@ class ExperimentModel(keras.Model):
 
     def infer(self, inputs: Any) -> dict[str, tf.Tensor]:
         """Preprocessed inputs to outputs, in inference mode, with the averaged weights if the optimizer keeps them."""
-        network = self._inference_network[0]
+        network = self._inference_network()
         with keras.StatelessScope(state_mapping=self._inference_weights()) as scope:
             outputs = network(inputs, training=False)
         for state in _random_states(network):
@@ -178,7 +178,7 @@ class ExperimentModel(keras.Model):
         return keras.Model(inputs=data, outputs=dict(outputs), name="network")
 
     def _check_same_weights(self) -> None:
-        trained, inferring = self.network.weights, self._inference_network[0].weights
+        trained, inferring = self.network.weights, self._inference_network().weights
         if [weight.shape for weight in trained] != [weight.shape for weight in inferring]:
             raise UserCodeError(f"{self._settings.place_of('model')}: model must create the same weights with mode='train' "
                                 f"({len(trained)} weights) as with mode='infer' ({len(inferring)} weights).")
@@ -189,7 +189,7 @@ class ExperimentModel(keras.Model):
         optimizer = getattr(self, "optimizer", None)
         if optimizer is not None and optimizer.built and weights_averaging.innermost(optimizer).use_ema:
             sources |= dict(zip(map(id, self.network.trainable_variables), weights_averaging.averages(optimizer), strict=True))
-        own_weights = self._inference_network[0].weights
+        own_weights = self._inference_network().weights
         return [(own, sources[id(trained)]) for own, trained in zip(own_weights, self.network.weights)
                 if sources[id(trained)] is not own]
 

@@ -1,0 +1,28 @@
+# make demo   sets up .venv and runs a real experiment from data to the answers of a served model
+# make test   the same set-up, then the test suite
+# make docs   writes the tables of the README anew from the declarations
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test docs
+
+demo: $(VENV)/installed
+	$(RUN) examples/demo.py
+
+test: $(VENV)/installed-for-tests
+	$(RUN) -m pytest
+
+docs: $(VENV)/installed
+	$(RUN) experiments_settings_checker.py --update README.md
+
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed; name it: make PYTHON=/path/to/python3.11 …")'
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/installed-for-tests: requirements-test.txt $(VENV)/installed
+	$(RUN) -m pip install --quiet --requirement requirements-test.txt
+	touch $@

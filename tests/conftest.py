@@ -1,0 +1,33 @@
+"""What many tests share: one small trained experiment, and the script as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from settings_files import write_experiment
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What `experiments_manager.run` returned for the small experiment; its folder must not be changed."""
+    import experiments_manager
+    file = write_experiment(tmp_path_factory.mktemp("trained"))
+    return experiments_manager.run(file)
+
+
+@pytest.fixture
+def script() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `experiments_manager.py` as a process of its own and waits for its end."""
+    def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), *map(str, arguments)], cwd=cwd,
+                              capture_output=True, text=True, timeout=300, check=False)
+
+    return run

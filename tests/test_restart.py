@@ -1,0 +1,128 @@
+"""Restart: from the folder alone, after signals, kills and damaged checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from settings_files import write_experiment
+from test_estimator import read_metrics
+
+from expman import commands
+from expman.errors import UsageError
+
+SLOW = ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
+        "import time\n    wait = lambda x, y: (tf.py_function(lambda z: time.sleep(0.05) or z, [x], tf.float32), y)\n"
+        "    return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size).map(wait).map("
+        "lambda x, y: (tf.ensure_shape(x, [None, 3]), y))")
+
+
+def untimed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def wait_for_epoch(experiments: Path, epoch: int, process: subprocess.Popen) -> Path:
+    """Waits until the only experiment below a folder has completed some epochs; returns its folder."""
+    while process.poll() is None:
+        for file in experiments.glob("*/state.json"):
+            if json.loads(file.read_text())["epoch"] >= epoch:
+                return file.parent
+        time.sleep(0.02)
+    raise AssertionError(f"training ended with {process.returncode}")
+
+
+def start(file: Path) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, str(ROOT / "experiments_manager.py"), "--usersettings", str(file)],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_killed_training_goes_on_from_its_folder_alone(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "myrates.py").write_text("RATE = 0.05\n", encoding="utf-8")
+    file = write_experiment(source, (str(source / "experiments"), str(tmp_path / "experiments")),
+                            ("nbEpoch = 2", "nbEpoch = 6\nimport myrates"), SLOW,
+                            ('initial_learning_rate = hparams["learningRate"]', "initial_learning_rate = myrates.RATE"))
+    process = start(file)
+    folder = wait_for_epoch(tmp_path / "experiments", 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    shutil.rmtree(source)
+    restarted = subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), "--restart_interrupted", "--model_dir",
+                                str(folder)], capture_output=True, text=True, check=False)
+    assert restarted.returncode == 0, restarted.stderr
+    assert "Training goes on after epoch" in restarted.stderr
+    rows = read_metrics(folder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert [row["step"] for row in rows] == ["6", "12", "18", "24", "30", "36"]
+    assert json.loads((folder / "state.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_training_and_leaves_it_restartable(tmp_path, number, exit_code):
+    process = start(write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 500"), SLOW))
+    folder = wait_for_epoch(tmp_path / "experiments", 1, process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == exit_code, output
+    state = json.loads((folder / "state.json").read_text())
+    assert state["status"] == "stopped" and number.name in state["stop_reason"]
+    assert f"Training was stopped by {number.name}" in output
+    assert list((folder / "checkpoints").glob("step-*"))
+
+
+def test_a_finished_experiment_says_so_and_can_be_extended(tmp_path, trained):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained["sessionFolder"], folder)
+    with pytest.raises(UsageError, match="is finished after 2 epochs. To extend it, add --nbEpoch with a number above 2"):
+        commands.restart(str(folder))
+    best_before = json.loads((folder / "state.json").read_text())["best_value"]
+    result = commands.restart(str(folder), num_epochs=4)
+    rows = read_metrics(folder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert untimed(rows)[:2] == untimed(read_metrics(trained["sessionFolder"]))
+    assert result["loss"] <= best_before
+    assert json.loads((folder / "experiment.json").read_text())["settings"]["nbEpoch"] == 4
+
+
+@pytest.mark.parametrize("damage", ["truncated", "deleted", "progress lost"])
+def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(tmp_path, trained, caplog, damage):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained["sessionFolder"], folder)
+    newest = sorted((folder / "checkpoints").glob("step-*"))[-1]
+    data = next(newest.glob("variables.data*"))
+    if damage == "truncated":
+        data.write_bytes(data.read_bytes()[:100])
+    elif damage == "deleted":
+        data.unlink()
+    else:
+        (newest / "progress.json").write_text("{", encoding="utf-8")
+    commands.restart(str(folder), num_epochs=3)
+    assert f"Checkpoint {newest} cannot be used and is passed over" in caplog.text
+    assert [row["epoch"] for row in read_metrics(folder)] == ["1", "2", "3"]
+
+
+def test_restart_before_the_first_checkpoint_trains_from_the_start(tmp_path, trained):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained["sessionFolder"], folder)
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "state.json").unlink()
+    commands.restart(str(folder))
+    assert untimed(read_metrics(folder)) == untimed(read_metrics(trained["sessionFolder"]))
+
+
+def test_the_overrides_of_the_first_start_are_kept(tmp_path):
+    import experiments_manager
+    result = experiments_manager.run(write_experiment(tmp_path), {"hiddenNeurons": 3})
+    commands.restart(result["sessionFolder"], num_epochs=3)
+    identity = json.loads((Path(result["sessionFolder"]) / "experiment.json").read_text())
+    assert identity["hparams"]["hiddenNeurons"] == {"value": 3, "origin": "python"}
+    assert "hiddenNeurons3" in result["sessionFolder"]
