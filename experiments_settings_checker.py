@@ -55,7 +55,7 @@ SETTINGS: tuple[Setting, ...] = (
             "steps"),
     Setting("steps_per_execution", optional(integer(minimum=1)),
             "training steps between two returns to Python; None: chosen from the epoch's length", None, "steps"),
-    Setting("used_gpu_IDs", list_of(integer(minimum=0), "int above -1"), "GPUs to train on; empty: CPU", []),
+    Setting("used_gpu_IDs", list_of(integer(minimum=0), "int of at least 0"), "GPUs to train on; empty: CPU", []),
     Setting("distribution_strategy", choice("auto", "OneDeviceStrategy", "MirroredStrategy"),
             "auto: one device, or MirroredStrategy over several used_gpu_IDs", "auto"),
     Setting("useXLA", flag(), "compile the training step with XLA", False),

@@ -64,7 +64,7 @@ def integer(*, minimum: int | None = None, maximum: int | None = None) -> ValueK
     if minimum is not None and maximum is not None:
         bounds = f" from {minimum} to {maximum}"
     elif minimum is not None:
-        bounds = f" above {minimum - 1}"
+        bounds = " above 0" if minimum == 1 else f" of at least {minimum}"
     return ValueKind(
         f"an int{bounds}",
         lambda value: _is_number(value, numbers.Integral) and (minimum is None or value >= minimum)

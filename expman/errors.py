@@ -58,7 +58,11 @@ class SettingsError(ExperimentError):
 
 
 class UserCodeError(ExperimentError):
-    """A function or class of the user's files raised an exception or returned what the contract does not allow."""
+    """A function or class of the user's files breaks the contract."""
+
+
+class UserExceptionError(UserCodeError):
+    """An exception of the user's own code, with his part of the traceback."""
 
 
 class ExperimentFolderError(ExperimentError):

@@ -152,7 +152,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, default=_plain_number) + "\n")
+
+
+def _plain_number(value: Any) -> Any:
+    """NumPy's scalars, which users compute settings with, as Python's."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{value!r} ({type(value).__name__}) cannot be written as JSON")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

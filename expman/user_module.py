@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from expman.errors import ExperimentError, Problem, SettingsError, UserCodeError
+from expman.errors import ExperimentError, Problem, SettingsError, UserExceptionError
 from expman.user_traceback import last_user_line, user_traceback
 
 _HOOK = "__hook_of_{}__"
@@ -18,7 +18,7 @@ _NEW_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
 class user_code:  # noqa: N801  (reads as a statement: `with user_code(…)`)
-    """Context in which an exception is the user's: it becomes a `UserCodeError` with his own part of the traceback.
+    """Context in which an exception is the user's: it becomes a `UserExceptionError` with his own part of the traceback.
 
     Arguments:
         what: the subject of the message, e.g. a function's name.
@@ -35,7 +35,7 @@ class user_code:  # noqa: N801  (reads as a statement: `with user_code(…)`)
     def __exit__(self, error_type: type | None, error: BaseException | None, trace: types.TracebackType | None) -> None:
         if isinstance(error, Exception) and not isinstance(error, (ExperimentError, StopIteration)):
             place = last_user_line(error) or self._default_place
-            raise UserCodeError(f"{place}: {self._what} raised an exception.\n{user_traceback(error)}") from error
+            raise UserExceptionError(f"{place}: {self._what} raised an exception.\n{user_traceback(error)}") from error
 
 
 class UserModule:
@@ -75,7 +75,7 @@ class UserModule:
             The names that the file defined.
 
         Raises:
-            UserCodeError: the file raised.
+            UserExceptionError: the file raised.
         """
         hooks = hooks or {}
         module = types.ModuleType(module_name)

@@ -6,10 +6,11 @@ import os
 import re
 from datetime import datetime
 
+import numpy as np
 import pytest
 
 from expman.errors import ExperimentFolderError
-from expman.experiment_folder import ExperimentFolder, shell_safe, write_atomically, write_json
+from expman.experiment_folder import ExperimentFolder, read_json, shell_safe, write_atomically, write_json
 
 NOW = datetime(2026, 11, 21, 8, 5, 9)
 
@@ -69,6 +70,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_atomically(file, "{}")
     assert file.read_text() == '{\n  "epoch": 1\n}\n'
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_numpy_numbers_of_a_settings_file_are_written(tmp_path):
+    write_json(tmp_path / "a.json", {"batch_size": np.int64(3), "rate": np.float32(0.5)})
+    assert read_json(tmp_path / "a.json") == {"batch_size": 3, "rate": 0.5}
 
 
 def test_a_damaged_json_file_is_named(tmp_path):

@@ -94,7 +94,7 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path):
     ("nbEpoch = 2", "nbEpoch = 2\nnum_epochs_per_decay = 3", "has no effect alone. Set learning_rate_decay_factor too"),
     ("nbEpoch = 2", 'nbEpoch = 2\nearlystopping_metric = "mae"', "earlystopping_mode must be 'min' or 'max'"),
     ("nbEpoch = 2", "nbEpoch = 2\nuseXLA = 1", "useXLA must be True or False. Got 1 (int). Write True."),
-    ("nbEpoch = 2", "nbEpoch = 2\nused_gpu_IDs = 0", "used_gpu_IDs must be a list of int above -1. Got 0 (int). Write [0]."),
+    ("nbEpoch = 2", "nbEpoch = 2\nused_gpu_IDs = 0", "used_gpu_IDs must be a list of int of at least 0. Got 0 (int). Write [0]."),
     ("nbEpoch = 2", "nbEpoch = 2.0", "nbEpoch must be an int above 0. Got 2.0 (float). Write 2."),
     ("nbEpoch = 2", "nbEpoch = True", "nbEpoch must be an int above 0. Got True (bool)."),
     ("weights_moving_average_decay = 0.9", "weights_moving_average_decay = 1.0", "must be a float above 0 and below 1"),

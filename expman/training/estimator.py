@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from expman.errors import ExperimentError, TrainingError, TrainingStoppedError, UserCodeError
+from expman.errors import ExperimentError, TrainingError, TrainingStoppedError, UserCodeError, UserExceptionError
 from expman.experiment_folder import ExperimentFolder, shell_safe
 from expman.export.publisher import publish
 from expman.settings import Settings
@@ -157,8 +157,8 @@ class Estimator:
             if self._settings.declares("model", "mode"):  # its training network has outputs of its own
                 tf.function(self._training_loss, autograph=False).get_concrete_function(self._train_data.first_batch)
         except (UserCodeError, tf.errors.OpError, ValueError) as error:  # ValueError: a Keras layer refuses its input
-            if isinstance(error, UserCodeError) and error.__cause__ is None:
-                raise  # a breach of the contract, not an exception of his code: the shapes would tell nothing
+            if isinstance(error, UserCodeError) and not isinstance(error, UserExceptionError):
+                raise  # a breach of the contract: the shapes would tell nothing
             reason = str(error) if isinstance(error, ExperimentError) else f"{type(error).__name__}: {error}"
             raise UserCodeError(f"{reason}\nThe first batch: {_shapes('features', batch[0])}; {_shapes('labels', batch[1])}; "
                                 f"{_shapes('model outputs', self.model.network.output)}. "

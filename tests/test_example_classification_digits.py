@@ -1,0 +1,32 @@
+"""The handwritten digits, trained briefly, beat logistic regression."""
+
+from __future__ import annotations
+
+from conftest import ROOT
+from sklearn.linear_model import LogisticRegression
+
+import experiments_manager
+
+FILE = ROOT / "examples" / "classification" / "mysettings_digits.py"
+
+
+def shortened(folder, file, *replacements):
+    """A copy of an example whose outputs lie in a temporary folder, with parts replaced."""
+    text = file.read_text(encoding="utf-8")
+    for old, new in (("../../model_zoo", str(ROOT / "model_zoo")), *replacements):
+        assert old in text
+        text = text.replace(old, new)
+    copy = folder / file.name
+    copy.write_text(text, encoding="utf-8")
+    return copy
+
+
+def test_the_digits_beat_logistic_regression(tmp_path):
+    file = shortened(tmp_path, FILE, ('"experiments/digits"', f'"{tmp_path}/digits"'), ("nbEpoch = 30", "nbEpoch = 15"))
+    result = experiments_manager.run(file)
+    from experiment_settings import load_part
+    (images, classes), (held_out, held_out_classes) = load_part(is_training=True), load_part(is_training=False)
+    baseline = LogisticRegression(max_iter=2000).fit(images.reshape(-1, 64) / 16, classes)
+    assert len(held_out) == 360
+    assert result["accuracy"] > baseline.score(held_out.reshape(-1, 64) / 16, held_out_classes)
+    assert result["accuracy"] >= 0.98
