@@ -100,7 +100,7 @@ PROTOTYPES: tuple[Prototype, ...] = (
               "an object with the methods getInputData(idx), decodeResponse(result) and finalize()"),
 )
 
-CLIENT_METHODS: tuple[Prototype, ...] = (
+CLIENT_METHODS: tuple[Prototype, ...] = (  # called by position: their parameters may have other names
     Prototype("getInputData", ("self", "idx"), "the sample number idx, from 1, or raises StopIteration"),
     Prototype("decodeResponse", ("self", "result"), "nothing; result is a PredictResponse"),
     Prototype("finalize", ("self",), "nothing; called once at the end"),
@@ -148,13 +148,8 @@ def client_faults(client_class: Any) -> list[str]:
     """What the class `Client_IO` lacks; [] for anything that is no class, which the prototype's check reports."""
     if not inspect.isclass(client_class):
         return []
-    faults = []
-    for method in CLIENT_METHODS:
-        function = getattr(client_class, method.name, None)
-        fault = "is missing." if function is None else method.fault(function)
-        if fault:
-            faults.append(f"method {method.name}({', '.join(method.parameters)}) {fault}")
-    return faults
+    return [f"method {method.name}({', '.join(method.parameters)}) is missing." for method in CLIENT_METHODS
+            if not callable(getattr(client_class, method.name, None))]
 
 
 def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, str]:

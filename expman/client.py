@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
 _STATUS_POLL_SECONDS = 0.2
+_SHORTEST_STATUS_TIMEOUT_SECONDS = 1.0
 _AVAILABLE = 30  # ModelVersionStatus.State.AVAILABLE
 
 
@@ -100,7 +101,8 @@ class ModelClient:
         obstacle = self._obstacle(wait_seconds)
         while obstacle is not None and (remaining_seconds := deadline - time.monotonic()) > 0:
             time.sleep(min(_STATUS_POLL_SECONDS, remaining_seconds))
-            obstacle = self._obstacle(remaining_seconds)
+            # Asked in a hurry at the very end, a server that does answer would look like none.
+            obstacle = self._obstacle(max(remaining_seconds, _SHORTEST_STATUS_TIMEOUT_SECONDS))
         if obstacle is not None:
             raise ClientError(
                 f"no server at {self._endpoint} had model '{self._model_name}' ready within {wait_seconds:g} s "
@@ -145,17 +147,13 @@ class ModelClient:
 
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._model_name
-        started = time.monotonic()
         try:
-            grpc.channel_ready_future(self._channel).result(timeout=timeout_seconds)
-            remaining_seconds = max(timeout_seconds - (time.monotonic() - started), 0.001)
-            response = self._model_service.GetModelStatus(request, timeout=remaining_seconds)
-        except grpc.FutureTimeoutError:
-            return "nothing answers there"
+            response = self._model_service.GetModelStatus(request, timeout=timeout_seconds, wait_for_ready=True)
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return "nothing answers there"
             reason = f"{error.code().name}: {_one_line(error.details())}"
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND,
-                                grpc.StatusCode.DEADLINE_EXCEEDED):
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
                 return reason
             raise ClientError(f"the server at {self._endpoint} is no model server for '{self._model_name}': "
                               f"{reason}") from error

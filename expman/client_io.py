@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,24 +9,24 @@ from typing import Any
 
 import numpy as np
 
+import experiments_settings_checker as checker
 from expman.errors import UserCodeError
 from expman.user_traceback import user_traceback
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
-_METHODS = ("getInputData", "decodeResponse", "finalize")
+_CLASS = next(prototype for prototype in checker.PROTOTYPES if prototype.name == "Client_IO")
 
 
 def check_client_io(client_io_class: type) -> None:
-    """Checks that the class has the methods that will be called.
+    """Checks that the class has the methods that will be called, with the parameters that they get.
 
     Raises:
-        UserCodeError: it lacks some; the message lists them all.
+        UserCodeError: it has not; the message lists all that is wrong.
     """
-    missing = [name for name in _METHODS if not callable(getattr(client_io_class, name, None))]
-    if missing:
-        raise UserCodeError(f"class {client_io_class.__name__} must have the methods {', '.join(_METHODS)}. "
-                            f"It lacks {', '.join(missing)}.")
+    faults = [_CLASS.fault(client_io_class), *checker.client_faults(client_io_class)]
+    if any(faults):
+        raise UserCodeError("\n".join(f"class {client_io_class.__name__}: {fault}" for fault in faults if fault))
 
 
 @contextmanager
@@ -36,7 +35,7 @@ def opened_client_io(client_io_class: type, *, client_init_specs: Mapping[str, A
     """Builds the user's object and calls its `finalize()` exactly once, however the block ends.
 
     Raises:
-        UserCodeError: `__init__` or `finalize` raised, or `__init__` declares a parameter that is not offered.
+        UserCodeError: `__init__` or `finalize` raised.
     """
     client_io = ClientIO(client_io_class, client_init_specs=client_init_specs, debug=debug)
     try:
@@ -46,7 +45,7 @@ def opened_client_io(client_io_class: type, *, client_init_specs: Mapping[str, A
         try:
             client_io.finalize()
         except UserCodeError as second_error:
-            _logger.error("%s", second_error)
+            _LOGGER.error("%s", second_error)
         raise
     client_io.finalize()
 
@@ -60,13 +59,12 @@ class ClientIO:
         debug: passed as `debugMode`, likewise.
 
     Raises:
-        UserCodeError: `__init__` raised, or declares a parameter that is not offered.
+        UserCodeError: `__init__` raised.
     """
 
     def __init__(self, client_io_class: type, *, client_init_specs: Mapping[str, Any], debug: bool) -> None:
         offered = {"clientInitSpecs": client_init_specs, "debugMode": debug}
-        arguments = _declared(client_io_class, offered)
-        self._client_io = _called("__init__", client_io_class, **arguments)
+        self._client_io = _called("__init__", client_io_class, **_CLASS.select(client_io_class, offered))
 
     def input_data(self, index: int) -> np.ndarray | dict[str, np.ndarray]:
         """The input of one request.
@@ -103,25 +101,6 @@ class ClientIO:
     def finalize(self) -> None:
         """Raises UserCodeError if the method raised."""
         _called("finalize", self._client_io.finalize)
-
-
-def _declared(client_io_class: type, offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the offered arguments that the class's `__init__` declares.
-
-    Raises:
-        UserCodeError: it declares others, without a default.
-    """
-    parameters = inspect.signature(client_io_class).parameters.values()
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-        return dict(offered)
-    unknown = [parameter.name for parameter in parameters
-               if parameter.name not in offered and parameter.default is inspect.Parameter.empty
-               and parameter.kind is not inspect.Parameter.VAR_POSITIONAL]
-    if unknown:
-        raise UserCodeError(f"class {client_io_class.__name__}: __init__ must declare only parameters out of "
-                            f"{', '.join(offered)} (others need a default). Got {', '.join(unknown)}.")
-    names = {parameter.name for parameter in parameters}
-    return {name: value for name, value in offered.items() if name in names}
 
 
 def _called(name: str, method: Callable[..., Any], *arguments: Any, **keyword_arguments: Any) -> Any:

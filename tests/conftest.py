@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict:
     import experiments_manager
     file = write_experiment(tmp_path_factory.mktemp("trained"))
     return experiments_manager.run(file)
+
+
+@pytest.fixture(autouse=True)
+def op_determinism_ends_with_the_test() -> Iterator[None]:
+    """A training turns it on for its whole process; here many share one, and it forbids ops such as tf.timestamp."""
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework.config import disable_op_determinism
+        disable_op_determinism()
 
 
 @pytest.fixture

@@ -77,8 +77,9 @@ def save_slow_model(folder: Path) -> Path:
         def wait(self, seconds: tf.Tensor, started: tf.Tensor) -> dict[str, tf.Tensor]:
             with tf.control_dependencies([tf.io.write_file(started, "")]):
                 end = tf.timestamp() + seconds
-            waited = tf.while_loop(lambda _: tf.timestamp() < end, lambda count: [count + 1], [tf.constant(0, tf.int64)])
-            return {"count": waited[0]}
+            count, = tf.while_loop(lambda _: tf.timestamp() < end, lambda count: [count + 1],
+                                   [tf.constant(0, tf.int64)])
+            return {"count": count}
 
     model = Slow()
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.wait.get_concrete_function(

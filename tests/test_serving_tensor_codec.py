@@ -69,7 +69,7 @@ class TestNumbers:
     def test_content_encoding_is_read_by_tensorflow(self, dtype: type, shape: tuple[int, ...]) -> None:
         array = _sample(dtype, shape)
         message = to_tensor_proto(array, typed_fields=False)
-        assert {descriptor.name for descriptor, _ in message.ListFields()} <= {"dtype", "tensor_shape", "tensor_content"}
+        assert not any(descriptor.name.endswith("_val") for descriptor, _ in message.ListFields())
         _assert_same(tf.make_ndarray(message), array)
 
 

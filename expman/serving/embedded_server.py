@@ -16,8 +16,9 @@ from expman.serving.grpc_services import ModelService, PredictionService
 from expman.serving.predictor import SavedModelPredictor
 from expman.serving.stop_signals import stop_signals
 from expman.serving.version_store import VersionStore
+from expman.tensorflow_notices import start_tensorflow
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 60.0
 
@@ -91,7 +92,7 @@ def run_embedded_server(*, base_path: Path, model_name: str, address: str, port:
         print(f"serving '{model_name}' version {version} on {endpoint(address, bound_port)} (engine: embedded). "
               "Stop with Ctrl-C.", flush=True)
         signals.wait()
-    _logger.info("stopping: no new requests, the running ones are answered")
+    _LOGGER.info("stopping: no new requests, the running ones are answered")
     server.stop()
     return 0
 
@@ -102,11 +103,12 @@ def _choose_device(on_gpu: bool) -> None:
     Raises:
         ServingError: TensorFlow has been used in this process already, and its devices cannot be changed any more.
     """
+    start_tensorflow()
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if on_gpu and not gpus:
-        _logger.warning("serve_on_gpu is set, but TensorFlow finds no GPU here: serving on the CPU")
+        _LOGGER.warning("serve_on_gpu is set, but TensorFlow finds no GPU here: serving on the CPU")
     try:
         if not on_gpu:
             tf.config.set_visible_devices([], "GPU")

@@ -17,8 +17,10 @@ def available_port(address: str, port: int) -> int:
     """Checks that a server can listen on a port, and returns it; for port 0, a free one of the system's choice.
 
     Raises:
-        ServingError: the port is in use or not allowed, or the address is none of this machine.
+        ServingError: the port is in use, out of range or not allowed, or the address is none of this machine.
     """
+    if not 0 <= port <= 65535:
+        raise ServingError(f"port must be an int between 0 and 65535. Got {port}.")
     try:
         family, kind, protocol, _, socket_address = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -29,18 +31,15 @@ def available_port(address: str, port: int) -> int:
             # Binding alone succeeds on a port that another process has bound with the same option.
             probe.listen(1)
             return probe.getsockname()[1]
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ServingError(_cannot_listen(address, port, error)) from error
 
 
-def _cannot_listen(address: str, port: int, error: OSError | OverflowError) -> str:
-    code = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, OverflowError):
-        return f"port must be an int between 0 and 65535. Got {port}."
-    if code == errno.EADDRINUSE:
+def _cannot_listen(address: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
         return (f"port {port} on {address} is already in use: another server runs there. "
                 "Stop it, or give another `--port`.")
-    if code == errno.EACCES:
+    if error.errno == errno.EACCES:
         return f"port {port} on {address} is reserved for the system's administrator. Give a `--port` above 1023."
     return (f"cannot listen on address '{address}' ({error.strerror}). "
             "Give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them.")

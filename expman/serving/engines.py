@@ -13,7 +13,7 @@ from expman.errors import ServingError, UsageError
 from expman.serving.endpoint import available_port, endpoint
 from expman.serving.stop_signals import stop_signals
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 ENGINES = ("auto", "tensorflow_model_server", "docker", "apptainer", "embedded")
 
@@ -129,7 +129,7 @@ def run_server_process(command: Sequence[str]) -> int:
 def _serve_embedded(*, base_path: Path, model_name: str, address: str, port: int, rest_port: int, on_gpu: bool,
                     max_message_bytes: int) -> int:
     if rest_port:
-        _logger.warning("the embedded server speaks gRPC only: nothing listens on the REST port %d", rest_port)
+        _LOGGER.warning("the embedded server speaks gRPC only: nothing listens on the REST port %d", rest_port)
     # Known before the seconds that importing TensorFlow takes.
     available_port(address, port)
     from expman.serving.embedded_server import run_embedded_server
@@ -157,5 +157,5 @@ def _image(on_gpu: bool) -> str:
 
 def _warn_of_open_address(address: str) -> None:
     if address not in ("0.0.0.0", "::"):
-        _logger.warning("tensorflow_model_server cannot be bound to %s alone: it listens on all addresses of this "
+        _LOGGER.warning("tensorflow_model_server cannot be bound to %s alone: it listens on all addresses of this "
                         "machine. The engines docker and embedded can.", address)

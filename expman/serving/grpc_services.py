@@ -22,7 +22,7 @@ from expman.serving.faults import InvalidRequestError, NotFoundError, RequestErr
 from expman.serving.tensor_codec import to_numpy, to_tensor_proto
 from expman.serving.version_store import VersionStatus, VersionStore
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 _CODE_OF_FAULT = {
     NotFoundError: grpc.StatusCode.NOT_FOUND,
@@ -44,7 +44,7 @@ def _with_faults_as_codes(method: Callable[[Any, Any], Any]) -> Callable[[Any, A
             context.abort(_CODE_OF_FAULT[type(fault)], _shortened(str(fault)))
         except Exception as error:
             # The boundary of the process towards its clients: one request's bug must not take the server down.
-            _logger.exception("%s failed", method.__name__)
+            _LOGGER.exception("%s failed", method.__name__)
             context.abort(grpc.StatusCode.INTERNAL, _shortened(
                 f"{method.__name__} failed on the server, whose log has the details: {type(error).__name__}: {error}"))
 

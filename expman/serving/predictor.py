@@ -13,6 +13,7 @@ from expman.errors import ServingError
 from expman.serving.faults import InvalidRequestError, NotFoundError
 
 if TYPE_CHECKING:
+    import tensorflow as tf
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
 
 DEFAULT_SIGNATURE_NAME = "serving_default"
@@ -126,7 +127,7 @@ def _check_names(signature_name: str, signature: SignatureDef, inputs: Collectio
             f"and the outputs {_listed(signature.outputs)}.")
 
 
-def _checked_tensor(name: str, array: np.ndarray, expected: TensorInfo):
+def _checked_tensor(name: str, array: np.ndarray, expected: TensorInfo) -> tf.Tensor:
     """Makes a tf.Tensor of one input.
 
     Raises:
@@ -145,7 +146,7 @@ def _checked_tensor(name: str, array: np.ndarray, expected: TensorInfo):
     return tf.constant(array, dtype)
 
 
-def _as_array(tensor) -> np.ndarray:
+def _as_array(tensor: tf.Tensor) -> np.ndarray:
     # The NumPy value of a string scalar is plain `bytes`, which as an array would lose trailing zero bytes.
     return np.array(tensor.numpy(), dtype=object) if tensor.dtype == "string" else np.asarray(tensor.numpy())
 

@@ -15,7 +15,7 @@ from expman.experiment_folder import exported_versions
 from expman.serving.faults import NotFoundError
 from expman.serving.predictor import Predictor
 
-_logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 # What a folder holds: (path, size, time of change) of each entry.
 _Fingerprint = tuple[tuple[str, int, int], ...]
@@ -181,7 +181,7 @@ class VersionStore:
             try:
                 self.refresh()
             except OSError:
-                _logger.warning("cannot look for new versions of '%s' in %s; serving goes on", self.model_name,
+                _LOGGER.warning("cannot look for new versions of '%s' in %s; serving goes on", self.model_name,
                                 self._base_path, exc_info=True)
 
     def _loaded(self, number: int) -> Predictor | None:
@@ -197,7 +197,7 @@ class VersionStore:
             predictor = self._load(folder)
         except Exception as error:
             # A boundary: whatever lies in a model's folder, the version before it must go on serving.
-            _logger.exception("version %d of '%s' cannot be loaded from %s", number, self.model_name, folder)
+            _LOGGER.exception("version %d of '%s' cannot be loaded from %s", number, self.model_name, folder)
             self._failed_folders[number] = fingerprint
             self._set_status(VersionStatus(number, VersionState.END, f"{type(error).__name__}: {error}"))
             return None
@@ -214,7 +214,7 @@ class VersionStore:
                 self._statuses[retired.number] = VersionStatus(retired.number, VersionState.UNLOADING)
             is_idle = retired is not None and retired.num_requests == 0
         if served is not None:
-            _logger.info("serving '%s' version %d%s", self.model_name, served.number,
+            _LOGGER.info("serving '%s' version %d%s", self.model_name, served.number,
                          "" if retired is None else f" instead of {retired.number}")
         if is_idle:
             self._unload(retired)
