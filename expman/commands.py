@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
                                      hparams=settings.hparams)
     _record(folder, settings)
     print(f"experiment {folder.path}", flush=True)
-    progress = estimator.train(folder)
+    with _data_recorded(folder, settings, estimator=estimator):
+        progress = estimator.train(folder)
     return _result(folder, progress)
 
 
@@ -56,17 +58,19 @@ def restart(model_dir: str, *, num_epochs: int | None = None) -> dict[str, Any]:
     """
     folder = ExperimentFolder.open(model_dir)
     identity = folder.read_identity()
-    num_epochs = num_epochs or identity["settings"]["nbEpoch"]
     state = folder.read_state()
-    if state.get("status") == "finished" and state["epoch"] >= num_epochs:
+    if state.get("status") == "finished" and state["epoch"] >= (num_epochs or 0):
         raise UsageError(f"{folder.path} is finished after {state['epoch']} epochs. "
                          f"To extend it, add --nbEpoch with a number above {state['epoch']}.")
+    extend = num_epochs is not None
+    num_epochs = num_epochs or identity["settings"]["nbEpoch"]
     settings = load_experiment(folder)
     settings = dataclasses.replace(settings, values={**settings.values, "nbEpoch": num_epochs})
     estimator = _build_estimator(settings)
     folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
     print(f"experiment {folder.path}", flush=True)
-    progress = estimator.train(folder, restart=True)
+    with _data_recorded(folder, settings, estimator=estimator, is_restart=True):
+        progress = estimator.train(folder, restart=True, extend=extend)
     return _result(folder, progress)
 
 
@@ -156,6 +160,15 @@ def _record(folder: ExperimentFolder, settings: Settings) -> None:
         "settings": dict(settings.values),
         **collect_provenance(settings_file=settings.original_file,
                              accelerators=[device.name for device in tf.config.get_visible_devices("GPU")])})
+
+
+def _data_recorded(folder: ExperimentFolder, settings: Settings, *, estimator: Any, is_restart: bool = False
+                   ) -> AbstractContextManager[None]:
+    """Fingerprints the data beside the training, for `experiment.json`."""
+    from expman.data_record import data_recorded
+    return data_recorded(
+        folder, data_folders={name: getattr(settings, name) for name in ("raw_data_dir_train", "raw_data_dir_val")},
+        first_batch_hashes=estimator.first_batch_hashes, is_restart=is_restart)
 
 
 def _result(folder: ExperimentFolder, progress: Any) -> dict[str, Any]:

@@ -29,13 +29,18 @@ class ExperimentFolder:
         self.model_file = self.path / "experiment_model.py"
         self.user_modules = self.path / "user_modules"
         self.identity_file = self.path / "experiment.json"
+        self.data_files = self.path / "data_files.csv"
         self.state_file = self.path / "state.json"
         self.metrics_file = self.path / "metrics.csv"
+        self.model_variables_file = self.path / "model_variables.pkl"
         self.checkpoints = self.path / "checkpoints"
         self.exports = self.path / "export"
         self.train_logs = self.path / "logs" / "train"
         self.validation_logs = self.path / "logs" / "validation"
         self.profile_logs = self.path / "logs" / "profile"
+        self.profile_trace = self.profile_logs / "trace.json.gz"
+        self.profile_report = self.profile_logs / "profile.txt"
+        self.embeddings = self.path / "embeddings"
 
     @classmethod
     def create(cls, *, working_folder: str | os.PathLike[str], session_name: str,

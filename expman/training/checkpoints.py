@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -31,15 +32,14 @@ class CheckpointStore:
 
     Arguments:
         folder: holds one folder `step-<number>` a checkpoint; made when absent.
-        network: its variables are saved, the states of random generators included.
-        optimizer: a built optimizer; its variables are saved, the moving averages of the weights included.
+        variables: group → variables to save. They are matched by position, not by name, since Keras numbers the names of
+            layers within a process.
     """
 
-    def __init__(self, folder: Path, *, network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    def __init__(self, folder: Path, *, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
         self._folder = folder
-        # By position, not by name: Keras numbers the names of layers within a process.
-        self._variables = tf.train.Checkpoint(network=[variable.value for variable in network.variables],
-                                              optimizer=[variable.value for variable in optimizer.variables])
+        self._variables = tf.train.Checkpoint(**{
+            group: [variable.value for variable in members] for group, members in variables.items()})
 
     def save(self, progress: TrainingProgress) -> Path:
         """Writes a checkpoint of the present state and removes those that are no longer needed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -16,21 +16,27 @@ from expman.experiment_folder import ExperimentFolder, shell_safe
 from expman.export.publisher import publish
 from expman.settings import Settings
 from expman.training import devices, weights_averaging
+from expman.training.batch_hash import batch_hash
 from expman.training.callbacks.checkpointing import Checkpointing
 from expman.training.callbacks.console_progress import ConsoleProgress
 from expman.training.callbacks.early_stopping import EarlyStopping
+from expman.training.callbacks.embedding_projector import EmbeddingProjector
+from expman.training.callbacks.epoch_start import EpochStart
 from expman.training.callbacks.evaluation import Evaluation
 from expman.training.callbacks.export_models import ExportModels
 from expman.training.callbacks.metrics_csv import MetricsCsv
+from expman.training.callbacks.model_variables_table import ModelVariablesTable
 from expman.training.callbacks.profiling import Profiling
 from expman.training.callbacks.step_counter import StepCounter
 from expman.training.callbacks.stop_on_signal import StopOnSignal
 from expman.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from expman.training.callbacks.validation_summaries import ValidationSummaries
 from expman.training.checkpoints import CheckpointStore
+from expman.training.event_files import mark_restart
 from expman.training.experiment_model import ExperimentModel
 from expman.training.input_data import InputData
 from expman.training.optimizer import build_optimizer
+from expman.training.pass_dataset import PassDataset
 from expman.training.progress import TrainingProgress
 from expman.training.seeds import seed_everything
 from expman.training.serving_interface import build_served_model, serving_sample
@@ -69,12 +75,14 @@ class Estimator:
         self.served = build_served_model(settings, self.model)
         self._served_sample = serving_sample(settings, self._validation_data.first_batch[0])
 
-    def train(self, folder: ExperimentFolder, *, restart: bool = False) -> TrainingProgress:
+    def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False) -> TrainingProgress:
         """Trains to the last epoch or until it no longer improves; evaluates, exports and saves as it goes.
 
         Arguments:
             folder: an existing folder that gets all files.
-            restart: go on from the newest checkpoint of the folder.
+            restart: go on from the newest checkpoint of the folder; on the CPU the end is the same, to the bit, as without
+                the interruption, if the user's code draws its random numbers from seeds.
+            extend: go on even after early stopping.
 
         Returns:
             The counters at the end.
@@ -83,13 +91,17 @@ class Estimator:
             TrainingStoppedError: a signal asked to stop.
             TrainingError, UserCodeError, ExportError: training failed; `state.json` says why.
         """
-        settings, progress = self._settings, TrainingProgress()
-        checkpoints = CheckpointStore(folder.checkpoints, network=self.model.network, optimizer=self.model.optimizer)
+        progress = TrainingProgress()
+        checkpoints = CheckpointStore(folder.checkpoints, variables=self.model.training_state())
         if restart:
             restored = checkpoints.restore_newest(progress)
             _LOGGER.info("Training goes on after epoch %d, step %d (%s).", progress.epoch, progress.step,
                          restored or "from the start: there is no checkpoint yet")
-            progress.stop_reason = ""
+            progress.stop_reason, progress.stopped_early = "", progress.stopped_early and not extend
+            for logs in (folder.train_logs, folder.validation_logs):
+                mark_restart(logs, first_step=progress.step + 1)
+            self._train_data.skip_passes(progress.epoch)
+            self._validation_data.skip_passes(progress.num_evaluations)
 
         def save() -> None:
             checkpoints.save(progress)
@@ -97,19 +109,20 @@ class Estimator:
 
         write_state(folder, progress, status="training")
         stop_on_signal = StopOnSignal()
-        callbacks = [*self._callbacks(folder, progress), Checkpointing(save=save),
-                     ConsoleProgress(progress=progress, steps_per_epoch=self._train_data.steps_per_epoch), stop_on_signal]
+        callbacks = [*self._callbacks(folder, progress), self._checkpointing(save), self._display(progress), stop_on_signal]
         try:
             with _recorded_end(folder, progress):
-                self.model.fit(self._train_data.dataset, epochs=settings.nbEpoch, initial_epoch=progress.epoch, shuffle=False, verbose=0,
-                               callbacks=callbacks)
+                self._fit(progress, callbacks)
+        except TrainingStoppedError:
+            checkpoints.save(progress)
+            raise
         finally:
             stop_on_signal.restore_handlers()
         return progress
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept."""
-        measured = self.model.evaluate(self._validation_data.dataset, verbose=0, return_dict=True)
+        measured = self.model.evaluate(PassDataset(self._validation_data.dataset), verbose=0, return_dict=True)
         return {name: float(measured[name]) for name in self.model.metric_names}
 
     def export(self, folder: ExperimentFolder) -> str:
@@ -133,6 +146,29 @@ class Estimator:
         """
         named = inputs if isinstance(inputs, Mapping) else {self._settings.input_data_name: inputs}
         return self.served.answers(named)
+
+    def first_batch_hashes(self) -> dict[str, str | None]:
+        """Hash of the first batch of each dataset; None when no seed determines it."""
+        batches = {"training data": self._train_data.first_batch, "validation data": self._validation_data.first_batch}
+        return {name: None if self._settings.random_seed is None else batch_hash(batch) for name, batch in batches.items()}
+
+    def _fit(self, progress: TrainingProgress, callbacks: list[keras.callbacks.Callback]) -> None:
+        """One call of Keras' `fit` for the rest of an epoch that a restart resumes, and one for all further epochs."""
+        def fit(dataset: tf.data.Dataset, num_epochs: int) -> None:
+            self.model.fit(PassDataset(dataset, pass_number=lambda: progress.epoch), epochs=num_epochs,
+                           initial_epoch=progress.epoch, shuffle=False, verbose=0, callbacks=callbacks)
+
+        if progress.step_in_epoch:
+            fit(self._train_data.dataset.skip(progress.step_in_epoch), progress.epoch + 1)
+        if not progress.stopped_early:
+            fit(self._train_data.dataset, self._settings.nbEpoch)
+
+    def _checkpointing(self, save: Callable[[], None]) -> Checkpointing:
+        return Checkpointing(save=save, every_seconds=self._settings.checkpoint_every_seconds)
+
+    def _display(self, progress: TrainingProgress) -> ConsoleProgress:
+        return ConsoleProgress(progress=progress, num_epochs=self._settings.nbEpoch,
+                               steps_per_epoch=self._train_data.steps_per_epoch)
 
     def _compile(self) -> None:
         if not self.model.trainable_variables:
@@ -174,8 +210,11 @@ class Estimator:
         settings = self._settings
         callbacks = [
             StepCounter(progress=progress),
+            EpochStart(random_seed=settings.random_seed, running_means=self.model.running_means,
+                       resumed_epoch=progress.epoch if progress.step_in_epoch else None),
             Evaluation(evaluate=self.evaluate, progress=progress, metric=settings.earlystopping_metric,
-                       mode=settings.earlystopping_mode or "min", least_seconds_between=settings.eval_not_rerun_until_sec),
+                       mode=settings.earlystopping_mode or "min", num_epochs=settings.nbEpoch,
+                       least_seconds_between=settings.eval_not_rerun_until_sec),
             *self._user_callbacks(),
             ExportModels(export=lambda: self.export(folder), progress=progress, policy=settings.export_policy),
             MetricsCsv(file=folder.metrics_file, progress=progress),
@@ -188,9 +227,20 @@ class Estimator:
             compute = tf.function(self.model.summaries, autograph=False)
             callbacks.append(ValidationSummaries(folder=folder.validation_logs, progress=progress,
                                                  compute=lambda: compute(self._validation_data.first_batch)))
+        if settings.projector_num_samples:
+            callbacks.append(EmbeddingProjector(
+                folder=folder.embeddings, progress=progress, batches=self._validation_data.dataset,
+                project=tf.function(self.model.projections, autograph=False, reduce_retracing=True),
+                label_names=settings.reference_labels, num_samples=settings.projector_num_samples))
+        if settings.save_model_variables_to_pandas:
+            callbacks.append(ModelVariablesTable(file=folder.model_variables_file, progress=progress, averages=self._averages))
         if settings.use_profiling:
-            callbacks.append(Profiling(folder=folder.profile_logs))
+            callbacks.insert(0, Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch))
         return callbacks
+
+    def _averages(self) -> list[tf.Variable]:
+        """The averages of the trainable weights; [] when none are kept."""
+        return weights_averaging.averages(self.model.optimizer) if self._settings.predict_using_smoothed_parameters else []
 
     def _user_callbacks(self) -> list[keras.callbacks.Callback]:
         if not self._settings.defines("addon_callbacks"):

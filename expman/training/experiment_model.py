@@ -114,6 +114,20 @@ class ExperimentModel(keras.Model):
         return self._settings.call("get_validation_summaries",
                                    **self._offered(inputs=inputs, outputs=self.infer(inputs), labels=labels))
 
+    def projections(self, features: Any) -> tuple[Any, dict[str, tf.Tensor]]:
+        """The preprocessed inputs of one batch and what `infer` makes of them."""
+        inputs = self.preprocess(features)
+        return inputs, self.infer(inputs)
+
+    @property
+    def running_means(self) -> list[keras.Variable]:
+        """Sum and weight of the training loss over the epoch, then of the loss since the last point for TensorBoard."""
+        return [*self._loss_tracker.variables, *self.recent_loss.variables]
+
+    def training_state(self) -> dict[str, list[keras.Variable]]:
+        """All variables that a training goes on from: weights, random generators, optimizer with averages, running means."""
+        return {"network": self.network.variables, "optimizer": self.optimizer.variables, "running_means": self.running_means}
+
     @property
     def metric_names(self) -> list[str]:
         """What an evaluation measures; complete after the first one."""

@@ -50,6 +50,14 @@ class InputData:
             self.steps_per_epoch = int(self.dataset.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
         return self.steps_per_epoch
 
+    def skip_passes(self, num_passes: int) -> None:
+        """Brings the shuffles and random ops of the dataset to where they are after some passes, without reading data.
+
+        Creating an iterator draws the seeds of a pass; its elements are computed only when they are asked for.
+        """
+        for _ in range(num_passes):
+            iter(self.dataset)
+
     def _checked(self, dataset: Any) -> tf.data.Dataset:
         place = self._settings.place_of(_PIPELINE)
         if not isinstance(dataset, tf.data.Dataset):

@@ -14,6 +14,8 @@ class TrainingProgress:
     Attributes:
         epoch: completed epochs.
         step: completed training steps.
+        step_in_epoch: completed steps of the epoch that is not completed yet.
+        num_evaluations: completed evaluations.
         best_value: best value so far of the metric that decides what 'best' means; None before the first evaluation.
         best_epoch: the epoch, from 1, after which that value was measured.
         best_step: the step after which it was measured; names the best checkpoint.
@@ -22,11 +24,14 @@ class TrainingProgress:
         last_exported_model: folder of the newest exported version, relative to the experiment's folder.
         improved: whether the epoch that just ended had the best evaluation so far.
         evaluated: whether the epoch that just ended had an evaluation.
+        stopped_early: whether training ended since it no longer improved.
         stop_reason: why training ends before its last epoch; '' while it goes on.
     """
 
     epoch: int = 0
     step: int = 0
+    step_in_epoch: int = 0
+    num_evaluations: int = 0
     best_value: float | None = None
     best_epoch: int = 0
     best_step: int = 0
@@ -35,6 +40,7 @@ class TrainingProgress:
     last_exported_model: str | None = None
     improved: bool = False
     evaluated: bool = False
+    stopped_early: bool = False
     stop_reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Saves a checkpoint and the state file at the end of each epoch."""
+"""Saves checkpoints: at the end of each epoch, and from time to time within a long one."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import keras
@@ -12,11 +13,25 @@ class Checkpointing(keras.callbacks.Callback):
 
     Arguments:
         save: writes the checkpoint and the state.
+        every_seconds: longest time between two checkpoints within an epoch, but for the length of one execution.
     """
 
-    def __init__(self, *, save: Callable[[], None]) -> None:
+    def __init__(self, *, save: Callable[[], None], every_seconds: float) -> None:
         super().__init__()
         self._save = save
+        self._every_seconds = every_seconds
+        self._last_time = 0.0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._last_time = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if time.monotonic() - self._last_time >= self._every_seconds:
+            self._save_now()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._save_now()
+
+    def _save_now(self) -> None:
         self._save()
+        self._last_time = time.monotonic()

@@ -19,39 +19,40 @@ class ConsoleProgress(keras.callbacks.Callback):
 
     Arguments:
         progress: the counters of the training.
+        num_epochs: epochs of the whole training.
         steps_per_epoch: steps of an epoch; None while it is unknown.
         stream: where to print; standard output by default.
     """
 
-    def __init__(self, *, progress: TrainingProgress, steps_per_epoch: int | None, stream: TextIO | None = None) -> None:
+    def __init__(self, *, progress: TrainingProgress, num_epochs: int, steps_per_epoch: int | None,
+                 stream: TextIO | None = None) -> None:
         super().__init__()
         self._progress = progress
+        self._num_epochs = num_epochs
         self._steps_per_epoch = steps_per_epoch
         self._stream = stream or sys.stdout
         self._is_live = self._stream.isatty()
         self._start_time = self._epoch_start = self._last_update = 0.0
-        self._start_epoch = self._start_step = 0
-        self._steps_before_epoch = 0
+        self._start_epoch = 0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._start_time, self._start_epoch = time.monotonic(), self._progress.epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._epoch_start, self._steps_before_epoch = time.monotonic(), self._progress.step
+        self._epoch_start = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         now = time.monotonic()
         if not self._is_live or now - self._last_update < _SECONDS_BETWEEN_UPDATES:
             return
         self._last_update = now
-        done = self._progress.step - self._steps_before_epoch
+        done = self._progress.step_in_epoch
         of_all = f"/{self._steps_per_epoch}" if self._steps_per_epoch else ""
         fraction = done / self._steps_per_epoch if self._steps_per_epoch else 0.0
         self._show(f"{self._epoch_label()} step {done}{of_all} loss {float(logs['loss']):.4g}"
                    f"{self._time_left(self._progress.epoch + fraction)}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._steps_per_epoch = self._progress.step - self._steps_before_epoch
         values = " ".join(f"{name} {value:.4g}" for name, value in logs.items())
         star = " *" if self._progress.improved else ""
         seconds = time.monotonic() - self._epoch_start
@@ -65,10 +66,10 @@ class ConsoleProgress(keras.callbacks.Callback):
             self._stream.write("\n")
 
     def _epoch_label(self, epoch: int | None = None) -> str:
-        return f"epoch {epoch or self._progress.epoch + 1}/{self.params['epochs']}"
+        return f"epoch {epoch or self._progress.epoch + 1}/{self._num_epochs}"
 
     def _time_left(self, epochs_done: float) -> str:
-        fraction = (epochs_done - self._start_epoch) / max(1, self.params["epochs"] - self._start_epoch)
+        fraction = (epochs_done - self._start_epoch) / max(1, self._num_epochs - self._start_epoch)
         if not 0 < fraction < 1:
             return ""
         return f", {_duration((time.monotonic() - self._start_time) * (1 / fraction - 1))} left"

@@ -24,4 +24,5 @@ class EarlyStopping(keras.callbacks.Callback):
         progress = self._progress
         if progress.evaluated and epoch + 1 - progress.best_epoch >= self._patience:
             progress.stop_reason = f"no improvement for {epoch + 1 - progress.best_epoch} epochs"
+            progress.stopped_early = True
             self.model.stop_training = True

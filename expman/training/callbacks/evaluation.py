@@ -19,32 +19,34 @@ class Evaluation(keras.callbacks.Callback):
         progress: gets `evaluated`, `improved`, the best value and its place.
         metric: the metric that decides what 'best' means.
         mode: 'min' or 'max'.
-        least_seconds_between: an epoch that ends sooner than this after the last evaluation is not evaluated; the last
-            epoch always is.
+        num_epochs: the last epoch; it is always evaluated.
+        least_seconds_between: an epoch that ends sooner than this after the last evaluation is not evaluated.
 
     Raises:
         TrainingError: no evaluation gives `metric`.
     """
 
     def __init__(self, *, evaluate: Callable[[], Mapping[str, float]], progress: TrainingProgress, metric: str, mode: str,
-                 least_seconds_between: float) -> None:
+                 num_epochs: int, least_seconds_between: float) -> None:
         super().__init__()
         self._evaluate = evaluate
         self._progress = progress
         self._metric = metric
         self._sign = 1 if mode == "min" else -1
+        self._num_epochs = num_epochs
         self._least_seconds_between = least_seconds_between
         self._last_evaluation = -float("inf")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         progress = self._progress
-        is_last = epoch + 1 >= self.params["epochs"]
+        is_last = epoch + 1 >= self._num_epochs
         is_due = time.monotonic() - self._last_evaluation >= self._least_seconds_between
         progress.evaluated, progress.improved = is_due or is_last, False
         if not progress.evaluated:
             return
         metrics = dict(self._evaluate())
         self._last_evaluation = time.monotonic()
+        progress.num_evaluations += 1
         if self._metric not in metrics:
             raise TrainingError(f"earlystopping_metric = '{self._metric}' is none of the validation metrics: "
                                 f"{', '.join(metrics)}. Set it to one of them.")

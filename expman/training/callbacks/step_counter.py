@@ -20,16 +20,12 @@ class StepCounter(keras.callbacks.Callback):
         self._steps_before_epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._steps_before_epoch = self._progress.step
+        self._steps_before_epoch = self._progress.step - self._progress.step_in_epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         # Read from the optimizer: an execution of several steps that meets the end of the data is shorter than announced.
         self._progress.step = int(self.model.optimizer.iterations)
+        self._progress.step_in_epoch = self._progress.step - self._steps_before_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._progress.epoch = epoch + 1
-
-    @property
-    def steps_in_epoch(self) -> int:
-        """Steps done in the present epoch."""
-        return self._progress.step - self._steps_before_epoch
+        self._progress.epoch, self._progress.step_in_epoch = epoch + 1, 0

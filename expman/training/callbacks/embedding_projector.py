@@ -1,0 +1,47 @@
+"""Fills TensorBoard's Projector tab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from expman.training.progress import TrainingProgress
+from expman.training.projector_files import write_projector
+from expman.training.projector_points import collect_points
+
+
+class EmbeddingProjector(keras.callbacks.Callback):
+    """Shows validation samples as points after each evaluation that is a new best: inputs, outputs, labels, thumbnails.
+
+    A TensorBoard that runs meanwhile keeps the last tensor that its page asked for: choose another tensor and come back
+    to see the newest points.
+
+    Arguments:
+        folder: of the Projector's files; rewritten each time.
+        progress: read for `improved`.
+        batches: the validation data: (features, labels); only read, from its beginning.
+        project: gives the preprocessed inputs and the outputs, name → tensor, of a batch of features.
+        label_names: one name per label column.
+        num_samples: most points to show, above 0: the first samples.
+    """
+
+    def __init__(self, *, folder: Path, progress: TrainingProgress, batches: Iterable[tuple[Any, Any]],
+                 project: Callable[[Any], tuple[Any, Mapping[str, tf.Tensor]]], label_names: Sequence[str],
+                 num_samples: int) -> None:
+        super().__init__()
+        self._folder = folder
+        self._progress = progress
+        self._batches = batches
+        self._project = project
+        self._label_names = label_names
+        self._num_samples = num_samples
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self._progress.improved:
+            points = collect_points(self._batches, project=self._project, label_names=self._label_names,
+                                    num_samples=self._num_samples)
+            write_projector(self._folder, points)

@@ -1,0 +1,170 @@
+"""A training that is killed again and again ends as the one that was left alone: to the last bit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from settings_files import write_experiment
+from test_estimator import read_metrics
+from test_restart import untimed
+
+from expman.experiment_folder import ExperimentFolder, exported_versions
+
+NUM_KILLS = 20
+NUM_EPOCHS = 6
+STEPS_PER_EPOCH = 30
+
+# All that has a state: shuffling and random augmentation, NumPy's and Python's generators, dropout, batch normalisation, Adam,
+# averages, a learning rate in stairs, early stopping. Each batch waits, so that a kill meets every part of an epoch.
+REPLACEMENTS = (
+    ("nbEpoch = 2", f"nbEpoch = {NUM_EPOCHS}\ncheckpoint_every_seconds = 0.03\nsteps_per_execution = 2\nnum_epochs_per_decay = 1\n"
+     "learning_rate_decay_factor = 0.7\nearly_stopping_patience = 20\nuse_profiling = False"),
+    ("batch_size = 16", "batch_size = 3"),
+    ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)", '''import random, time
+
+    def drawn(x):
+        time.sleep(0.01 if shuffle_batches else 0)
+        return x + np.float32(np.random.normal() + random.random()) * 0.01
+
+    dataset = dataset.map(lambda x, y: (x + tf.random.normal([3]) * 0.1, y), num_parallel_calls=2)
+    if shuffle_batches:
+        dataset = dataset.shuffle(90)
+    dataset = dataset.batch(batch_size).map(lambda x, y: (tf.numpy_function(drawn, [x], tf.float32), y))
+    return dataset.map(lambda x, y: (tf.ensure_shape(x, [None, 3]), y))'''))
+
+MODEL = '''\
+import keras
+
+
+def model(data, n_outputs, hparams):
+    hidden = keras.layers.BatchNormalization()(keras.layers.Dense(hparams["hiddenNeurons"])(data))
+    hidden = keras.layers.Dropout(0.3)(keras.layers.Activation("tanh")(hidden))
+    return {"code": hidden, "prediction": keras.layers.Dense(n_outputs)(hidden)}
+'''
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Starts processes that have TensorFlow imported already, in hundredths of a second."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tensorflow", "keras"])
+    return context
+
+
+def command(*arguments: str) -> None:
+    import experiments_manager
+    raise SystemExit(experiments_manager.main(arguments))
+
+
+def start(processes, *arguments: str) -> multiprocessing.Process:
+    process = processes.Process(target=command, args=arguments)
+    process.start()
+    return process
+
+
+def train_to_the_end(processes, *arguments: str) -> None:
+    process = start(processes, *arguments)
+    process.join(timeout=300)
+    assert process.exitcode == 0
+
+
+def only_experiment(parent: Path) -> ExperimentFolder | None:
+    found = list((parent / "experiments").glob("*/state.json"))
+    return ExperimentFolder(found[0].parent) if found else None
+
+
+def newest_step(folder: ExperimentFolder | None) -> int:
+    names = [entry.name for entry in folder.checkpoints.glob("step-*")] if folder else []
+    return max((int(name.removeprefix("step-")) for name in names), default=-1)
+
+
+def kill_after_some_progress(process: multiprocessing.Process, parent: Path, chance: random.Random) -> bool:
+    """Kills at a random moment after the next checkpoint; False when the training ended before that."""
+    before = newest_step(only_experiment(parent))
+    wanted = before + chance.randint(1, 8)
+    while process.is_alive() and newest_step(only_experiment(parent)) < wanted:
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0, 0.04))
+    if not process.is_alive():
+        return False
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def final_variables(folder: ExperimentFolder) -> dict[str, np.ndarray]:
+    newest = folder.checkpoints / f"step-{newest_step(folder):09d}" / "variables"
+    reader = tf.train.load_checkpoint(str(newest))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name}
+
+
+def exported_answer(folder: ExperimentFolder) -> np.ndarray:
+    base_path = folder.model_export_folder("line")
+    model = tf.saved_model.load(str(base_path / str(exported_versions(base_path)[-1])))
+    return model.signatures["serving_default"](x=tf.reshape(tf.range(30.0), [10, 3]))["prediction"].numpy()
+
+
+def assert_same_end(one: ExperimentFolder, other: ExperimentFolder) -> None:
+    assert untimed(read_metrics(one.path)) == untimed(read_metrics(other.path))
+    variables, others = final_variables(one), final_variables(other)
+    assert variables.keys() == others.keys() and len(variables) > 20
+    for name, value in variables.items():
+        assert value.tobytes() == others[name].tobytes(), name
+    np.testing.assert_array_equal(exported_answer(one), exported_answer(other))
+    assert one.read_state()["status"] == other.read_state()["status"] == "finished"
+
+
+def prepare(folder: Path) -> Path:
+    folder.mkdir()
+    return write_experiment(folder, *REPLACEMENTS, model=MODEL)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, processes) -> ExperimentFolder:
+    parent = tmp_path_factory.mktemp("undisturbed") / "run"
+    train_to_the_end(processes, "--usersettings", str(prepare(parent)))
+    folder = only_experiment(parent)
+    assert [row["step"] for row in read_metrics(folder.path)] == [
+        str(STEPS_PER_EPOCH * epoch) for epoch in range(1, NUM_EPOCHS + 1)]
+    return folder
+
+
+def test_a_training_killed_twenty_times_ends_bit_identical(tmp_path, processes, undisturbed):
+    chance = random.Random(7)
+    parent = tmp_path / "run"
+    process = start(processes, "--usersettings", str(prepare(parent)))
+    num_kills = 0
+    while num_kills < NUM_KILLS and kill_after_some_progress(process, parent, chance):
+        num_kills += 1
+        folder = only_experiment(parent)
+        process = start(processes, "--restart_interrupted", "--model_dir", str(folder.path))
+    process.join(timeout=300)
+    assert process.exitcode == 0
+    assert num_kills >= NUM_KILLS, f"only {num_kills} kills before the end"
+    assert_same_end(only_experiment(parent), undisturbed)
+
+
+def test_a_training_stopped_by_signals_ends_bit_identical(tmp_path, processes, undisturbed):
+    parent = tmp_path / "run"
+    process = start(processes, "--usersettings", str(prepare(parent)))
+    for wanted, number in ((10, signal.SIGINT), (70, signal.SIGTERM)):
+        while newest_step(only_experiment(parent)) < wanted:
+            assert process.is_alive()
+            time.sleep(0.002)
+        os.kill(process.pid, number)
+        process.join(timeout=60)
+        assert process.exitcode == 128 + number
+        folder = only_experiment(parent)
+        assert folder.read_state()["status"] == "stopped"
+        process = start(processes, "--restart_interrupted", "--model_dir", str(folder.path))
+    process.join(timeout=300)
+    assert process.exitcode == 0
+    assert_same_end(folder, undisturbed)
