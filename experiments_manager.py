@@ -77,7 +77,7 @@ def _print_result(result: Mapping[str, Any]) -> None:
     folder = result["sessionFolder"]
     print(f"best evaluation: {metrics}\nexperiment folder: {folder}\nnewest export: {result['last_exported_model']}\n"
           f"next: python experiments_manager.py --start_server --model_dir {folder}\n"
-          f"      tensorboard --logdir {folder}/logs")
+          f"      tensorboard --logdir {folder}")
 
 
 class _Parser(argparse.ArgumentParser):

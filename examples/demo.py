@@ -36,7 +36,7 @@ def main() -> int:
     state = json.loads((_ROOT / folder / "state.json").read_text(encoding="utf-8"))
     print(f"The experiment lies in {folder}: {state['epoch']} epochs, accuracy {state['best_metrics']['accuracy']:.4f} after the best, "
           f"epoch {state['best_epoch']}.\nNow try yourself:")
-    for command in (f"tensorboard --logdir {folder}/logs",
+    for command in (f"tensorboard --logdir {folder}",
                     f"python experiments_manager.py --start_server --model_dir {folder}",
                     f"python experiments_manager.py --predict --model_dir {folder} --predict_stream -1",
                     "python experiments_manager.py --usersettings examples/regression/mysettings_curve_fitting.py"):

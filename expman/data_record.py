@@ -28,8 +28,8 @@ def data_recorded(folder: ExperimentFolder, *, data_folders: Mapping[str, str],
 
     Training does not wait for the hashing of large data, except at its end. `experiment.json` gets the fingerprint, as
     'data', and `data_files.csv` the list of files, when it is complete. A training that fails or is stopped before leaves it
-    out; the files hashed until then are in the user's cache. A restart warns of all that differs from the record and goes on;
-    the record stays that of the first start.
+    out; the files hashed until then are in the user's cache. A restart warns of all that differs from the record and goes
+    on; the record stays that of the first start.
 
     Arguments:
         folder: the experiment's folder.
@@ -39,7 +39,8 @@ def data_recorded(folder: ExperimentFolder, *, data_folders: Mapping[str, str],
     """
     cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="data-fingerprint") as executor:
-        job = executor.submit(_record_or_compare, folder, data_folders, first_batch_hashes, is_restart, cancelled)
+        job = executor.submit(_record_or_compare, folder, data_folders=data_folders, first_batch_hashes=first_batch_hashes,
+                              is_restart=is_restart, cancelled=cancelled)
         try:
             yield
             job.result()
@@ -47,13 +48,13 @@ def data_recorded(folder: ExperimentFolder, *, data_folders: Mapping[str, str],
             cancelled.set()
 
 
-def _record_or_compare(folder: ExperimentFolder, data_folders: Mapping[str, str],
+def _record_or_compare(folder: ExperimentFolder, *, data_folders: Mapping[str, str],
                        first_batch_hashes: Callable[[], Mapping[str, str | None]], is_restart: bool,
                        cancelled: threading.Event) -> None:
     recorded = folder.read_identity().get("data")
     if is_restart and recorded is None:
-        _LOGGER.warning("The record of the data was not complete when training ended: whether they changed since then cannot "
-                        "be told. They are recorded as they are now.")
+        _LOGGER.warning("The record of the data was not complete when training ended: whether they changed since then "
+                        "cannot be told. They are recorded as they are now.")
     first_batches = first_batch_hashes()
     try:
         files = {setting: fingerprint_folder(path, cache=user_cache(), cancelled=cancelled)
@@ -80,8 +81,8 @@ def _write_record(folder: ExperimentFolder, *, data_folders: Mapping[str, str], 
             _write_file_list(folder.data_files, files)
         folder.write_identity({**folder.read_identity(), "data": {**record, "first_batches": dict(first_batches)}})
     except OSError as error:
-        _LOGGER.warning("The fingerprint of the data could not be written (%s): a restart will not know whether they changed.",
-                        error)
+        _LOGGER.warning("The fingerprint of the data could not be written (%s): a restart will not know whether they "
+                        "changed.", error)
 
 
 def _write_file_list(path: Path, files: Mapping[str, Sequence[DataFile]]) -> None:
@@ -130,4 +131,5 @@ def _changed_batches(before: Mapping[str, str | None], now: Mapping[str, str | N
     """A line for each first batch that is another; one that is drawn at random is not compared."""
     for described_as, digest in now.items():
         if digest and before.get(described_as) and digest != before[described_as]:
-            yield f"the first batch of the {described_as} differs: other data, or a pipeline that the seed does not determine"
+            yield (f"the first batch of the {described_as} differs: other data, or a pipeline that the seed does not "
+                   "determine")

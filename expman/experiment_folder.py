@@ -12,7 +12,7 @@ from typing import Any
 
 from expman.errors import ExperimentFolderError
 
-_UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._+=-]+")
+_UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._=-]+")
 _TIMESTAMP_FORMAT = "%Y-%m-%d--%H-%M-%S"
 
 
@@ -137,7 +137,8 @@ def decorated_name(session_name: str, hparams: Mapping[str, Any]) -> str:
 
 def shell_safe(text: str) -> str:
     """Replaces each run of characters that a shell or a file system may treat specially by '-'."""
-    return _UNSAFE_CHARACTERS.sub("-", text).lstrip("-.") or "experiment"
+    without_plus = text.replace("+", "")  # 1e+20 is 1e20; TensorBoard loses runs with a plus in their name
+    return _UNSAFE_CHARACTERS.sub("-", without_plus).lstrip("-.") or "experiment"
 
 
 def read_json(path: Path) -> dict[str, Any]:

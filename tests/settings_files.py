@@ -18,6 +18,7 @@ raw_data_dir_train = "train"
 raw_data_dir_val = "val"
 batch_size = 16
 nbEpoch = 2
+steps_per_execution = 1
 initial_learning_rate = hparams["learningRate"]
 weights_moving_average_decay = 0.9
 served_head = "prediction"

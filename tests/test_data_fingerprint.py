@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -145,10 +146,16 @@ def test_a_cancelled_fingerprint_ends(data, cache):
 
 
 def test_progress_is_told_when_hashing_takes_long(data, cache, caplog, monkeypatch):
+    def hash_after_the_first_message(file, cancelled):
+        while "Data files hashed" not in caplog.text:
+            time.sleep(0.001)
+        return "hash"
+
     monkeypatch.setattr("expman.data_fingerprint._SECONDS_BETWEEN_MESSAGES", 0)
+    monkeypatch.setattr("expman.data_fingerprint._hash_file", hash_after_the_first_message)
     with caplog.at_level(logging.INFO, "expman"):
         fingerprint(data, cache)
-    assert "of 4, " in caplog.text
+    assert "Data files hashed: 0 of 4, 0.0 of 0.0 GB." in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["text", "truncated"])

@@ -19,9 +19,8 @@ from expman.data_record import data_recorded
 from expman.experiment_folder import ExperimentFolder
 
 FILES = {"train/a.csv": b"1\n", "train/below/b c.csv": b"2\n", "val/c.csv": b"3\n"}
-FROM_FILES = ("x = np.random.default_rng(0 if raw_data_files_folder == \"train\" else 1).normal(size=[90, 3]).astype(np.float32)",
-              "import glob\n    seed = int(open(sorted(glob.glob(raw_data_files_folder + \"/*.csv\"))[0]).read())\n"
-              "    x = np.random.default_rng(seed).normal(size=[90, 3]).astype(np.float32)")
+FROM_FILES = ('default_rng(0 if raw_data_files_folder == "train" else 1)',
+              'default_rng(int(open(sorted(tf.io.gfile.glob(raw_data_files_folder + "/*.csv"))[0]).read()))')
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +74,8 @@ def test_a_restart_on_changed_data_names_the_files_and_goes_on(experiment, tmp_p
     warnings = [record.getMessage() for record in caplog.records if "The data changed" in record.getMessage()]
     assert warnings == [
         "The data changed since the experiment started; training goes on with what they are now:\n"
-        f"  raw_data_dir_train '{tmp_path}/train': 1 file changed (a.csv); 7 files added (n0.csv, n1.csv, n2.csv, n3.csv, n4.csv "
-        "and 2 more); 1 file removed (below/b c.csv)\n"
+        f"  raw_data_dir_train '{tmp_path}/train': 1 file changed (a.csv); 7 files added (n0.csv, n1.csv, n2.csv, n3.csv, "
+        "n4.csv and 2 more); 1 file removed (below/b c.csv)\n"
         "  the first batch of the training data differs: other data, or a pipeline that the seed does not determine"]
     assert result["global_step"] == 18
     assert recorded_data(experiment) == before, "the record is that of the first start"

@@ -13,6 +13,8 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from test_estimator import read_metrics, trained_estimator, validation_data, weights_and_averages
 
 import experiments_manager
+from expman import commands
+from expman.experiment_folder import ExperimentFolder
 from expman.training.callbacks.embedding_projector import EmbeddingProjector
 from expman.training.progress import TrainingProgress
 from expman.training.projector_files import metadata_table, sprite_image, tensor_bytes, write_projector
@@ -34,7 +36,8 @@ def collect(features, labels=None, *, batch_size=4, num_samples=1000, label_name
     """Collects points of NumPy arrays by a model that returns `outputs(features)`."""
     def batches():
         for start in range(0, 10, batch_size):
-            yield tf.nest.map_structure(lambda array: None if array is None else tf.constant(array[start:start + batch_size]),
+            rows = slice(start, start + batch_size)
+            yield tf.nest.map_structure(lambda array: None if array is None else tf.constant(array[rows]),
                                         (features, labels))
 
     return collect_points(batches(), project=lambda inputs: (inputs, outputs(inputs) if outputs else {}),
@@ -70,8 +73,8 @@ def test_a_training_is_the_same_with_and_without_the_projector(tmp_path, trained
 
 def test_the_files_are_rewritten_at_each_new_best_only(tmp_path):
     progress, value = TrainingProgress(), tf.Variable(1.0)
-    callback = EmbeddingProjector(folder=tmp_path / "embeddings", progress=progress, label_names=[], num_samples=10,
-                                  batches=[(tf.ones([5, 3]), None)], project=lambda inputs: (inputs, {"code": inputs * value}))
+    callback = EmbeddingProjector(folder=tmp_path / "embeddings", progress=progress, batches=[(tf.ones([5, 3]), None)],
+                                  project=lambda inputs: (inputs, {"code": inputs * value}), label_names=[], num_samples=10)
     seen = []
     for improved in (True, False, True):
         progress.improved = improved
@@ -80,6 +83,28 @@ def test_the_files_are_rewritten_at_each_new_best_only(tmp_path):
         value.assign_add(1.0)
     assert seen == [1.0, 1.0, 3.0]
     assert len(list((tmp_path / "embeddings").glob("events*"))) == 1
+
+
+def test_a_restart_finds_the_same_samples_in_validation_data_that_are_shuffled(tmp_path):
+    shuffled = ("(dataset.shuffle(90) if shuffle_batches else dataset)", "dataset.shuffle(90)")
+    tables = []
+    for name, num_epochs in (("whole", 4), ("parts", 2)):
+        (tmp_path / name).mkdir()
+        file = write_experiment(tmp_path / name, shuffled, ("nbEpoch = 2", f"nbEpoch = {num_epochs}"))
+        folder = Path(experiments_manager.run(file)["sessionFolder"])
+        if num_epochs == 2:
+            commands.restart(str(folder), num_epochs=4)
+        assert ExperimentFolder(folder).read_state()["best_epoch"] == 4
+        tables.append((folder / "embeddings" / "metadata.tsv").read_text(encoding="utf-8"))
+    assert tables[0] == tables[1]
+
+
+def test_an_experiment_with_nothing_but_too_large_tensors_has_no_projector(tmp_path):
+    callback = EmbeddingProjector(folder=tmp_path / "embeddings", progress=TrainingProgress(improved=True),
+                                  batches=[(tf.ones([2, 20_000]), None)], project=lambda inputs: (inputs, {}),
+                                  label_names=[], num_samples=10)
+    callback.on_epoch_end(0)
+    assert not (tmp_path / "embeddings").exists()
 
 
 @pytest.mark.parametrize("first", [0.0, -0.0, 1.0, 2.0, -3.25, 1e-30, 3e38, np.inf, -np.inf, np.nan])
@@ -142,7 +167,8 @@ def test_inputs_may_be_named_and_an_output_may_be_named_like_one():
     ({"size": np.zeros([10, 2]), "kind": np.zeros([10])}, ["a", "b", "c"], ["a", "b", "c", "sample"]),
     ((np.zeros([10]), np.zeros([10])), [], ["label_1", "label_2", "sample"]),
     (np.zeros([10, 5, 5, 1]), [], [*(f"label_{number}" for number in range(1, 17)), "sample"]),
-    (np.zeros([10, 20]), [f"class {number}" for number in range(20)], [*(f"class {number}" for number in range(16)), "sample"]),
+    (np.zeros([10, 20]), [f"class {number}" for number in range(20)],
+     [*(f"class {number}" for number in range(16)), "sample"]),
     (np.zeros([10]), ["sample"], ["sample", "sample_2"])])
 def test_label_columns_are_named_after_reference_labels_if_there_is_one_for_each(labels, label_names, expected):
     assert header(collect(np.ones([10, 3], np.float32), labels, label_names=label_names)) == expected
@@ -161,14 +187,21 @@ def test_a_label_is_one_cell_whatever_it_holds():
 
 
 def test_the_sprite_has_the_thumbnails_row_by_row_in_grey_levels_over_all():
-    thumbnails = np.random.default_rng(0).normal(size=[5, 4, 6, 3]).astype(np.float32)
+    thumbnails = np.random.default_rng(0).normal(size=[5, 40, 60, 3]).astype(np.float32)
     pixels, size = sprite_image(thumbnails)
-    assert pixels.shape == (12, 18, 3) and pixels.dtype == np.uint8 and size == (4, 6)
+    assert pixels.shape == (120, 180, 3) and pixels.dtype == np.uint8 and size == (40, 60)
     levels = (thumbnails - thumbnails.min()) / (thumbnails.max() - thumbnails.min()) * 255
     for number in range(5):
         row, column = divmod(number, 3)
-        np.testing.assert_allclose(pixels[row * 4:row * 4 + 4, column * 6:column * 6 + 6], levels[number], atol=0.51)
-    assert not pixels[8:].any()
+        np.testing.assert_allclose(pixels[row * 40:row * 40 + 40, column * 60:column * 60 + 60], levels[number], atol=0.51)
+    assert not pixels[80:].any()
+
+
+def test_tiny_thumbnails_are_enlarged_pixel_by_pixel():
+    thumbnails = np.arange(32, dtype=np.float32).reshape(1, 4, 8, 1)
+    pixels, size = sprite_image(thumbnails)
+    assert size == (16, 32)
+    np.testing.assert_array_equal(pixels[..., 0], np.kron(np.rint(thumbnails[0, ..., 0] * (255 / 31)), np.ones([4, 4])))
 
 
 def test_the_sprite_is_never_larger_than_the_page_allows():
@@ -180,18 +213,20 @@ def test_the_sprite_is_never_larger_than_the_page_allows():
 def test_a_constant_image_or_one_with_nan_becomes_a_sprite_too():
     assert not sprite_image(np.full([4, 2, 2, 1], 7.0, np.float32))[0].any()
     images = np.array([0, np.nan, 1, np.inf], np.float32).reshape(1, 2, 2, 1)
-    np.testing.assert_array_equal(sprite_image(images)[0][..., 0], [[0, 0], [255, 0]])
+    np.testing.assert_array_equal(sprite_image(images)[0][::16, ::16, 0], [[0, 0], [255, 0]])
 
 
 def test_thumbnails_are_means_of_the_pixels_that_they_stand_for():
     images = np.random.default_rng(0).uniform(size=[10, 256, 128, 4]).astype(np.float32)
     expected = images[..., :3].reshape(10, 64, 4, 32, 4, 3).mean(axis=(2, 4))
-    np.testing.assert_allclose(collect(images).thumbnails, expected, rtol=1e-4)
+    points = collect(images)
+    np.testing.assert_allclose(points.thumbnails, expected, rtol=1e-4)
+    np.testing.assert_allclose(points.tensors["inputs"], expected.reshape(10, -1), rtol=1e-4)  # 131,072 values are too many
 
 
 def test_the_sprite_is_drawn_for_images_only(tmp_path):
-    for name, features in (("vectors", np.ones([10, 3])), ("images", np.ones([10, 8, 8, 1])), ("maps", np.ones([10, 8, 8, 7]))):
-        write_projector(tmp_path / name, collect(features.astype(np.float32)))
+    for name, shape in (("vectors", [10, 3]), ("images", [10, 8, 8, 1]), ("maps", [10, 8, 8, 7])):
+        write_projector(tmp_path / name, collect(np.ones(shape, np.float32)))
     assert [path.parent.name for path in tmp_path.rglob("sprite.png")] == ["images"]
-    assert [list(embedding.sprite.single_image_dim) for embedding in read_config(tmp_path / "images").embeddings] == [[8, 8]]
-    assert tf.io.decode_png((tmp_path / "images" / "sprite.png").read_bytes()).shape == (32, 32, 1)
+    assert list(read_config(tmp_path / "images").embeddings[0].sprite.single_image_dim) == [32, 32]
+    assert tf.io.decode_png((tmp_path / "images" / "sprite.png").read_bytes()).shape == (128, 128, 1)

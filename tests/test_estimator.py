@@ -33,6 +33,13 @@ def read_events(path: Path) -> EventAccumulator:
     return events
 
 
+def read_scalars(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """tag → (step, value) of each point."""
+    events = read_events(path)
+    return {tag: [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)]
+            for tag in events.Tags()["tensors"] if events.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"}
+
+
 def validation_data() -> tuple[np.ndarray, np.ndarray]:
     """The validation samples of the small experiment, drawn as its settings file draws them."""
     x = np.random.default_rng(1).normal(size=[90, 3]).astype(np.float32)
@@ -94,7 +101,7 @@ def test_the_averages_follow_their_formula(tmp_path):
         def on_train_batch_end(self, batch, logs=None):
             seen.append(weights_and_averages(estimator))
 
-    estimator.model.fit(estimator._train_data.dataset, callbacks=[Recorder()], verbose=0, shuffle=False)
+    estimator.model.fit(estimator.train_data.dataset, callbacks=[Recorder()], verbose=0, shuffle=False)
     expected = seen[0][0]  # the first step starts the averages
     for weights, averages in seen[1:]:
         expected = [0.9 * average + 0.1 * weight for average, weight in zip(expected, weights)]
@@ -118,7 +125,7 @@ def test_training_equals_plain_keras_on_the_same_batches(tmp_path):
     plain.build([None, 3])
     plain.set_weights([weight.numpy() for weight in estimator.model.trainable_variables])
     plain.compile(keras.optimizers.Adam(0.05), loss="mse")
-    plain.fit(estimator._train_data.dataset.map(lambda x, y: (x * 0.5, y)), epochs=2, verbose=0, shuffle=False)
+    plain.fit(estimator.train_data.dataset.map(lambda x, y: (x * 0.5, y)), epochs=2, verbose=0, shuffle=False)
     estimator.train(ExperimentFolder.create(working_folder=tmp_path, session_name="a", hparams={}))
     for one, other in zip(plain.get_weights(), estimator.model.trainable_variables):
         np.testing.assert_allclose(one, other.numpy(), rtol=1e-4, atol=1e-5)
@@ -149,7 +156,7 @@ def test_the_folder_holds_what_the_design_promises(trained):
     folder = Path(trained["sessionFolder"])
     names = {entry.name for entry in folder.iterdir()}
     assert names == {"experiment_settings.py", "experiment_model.py", "experiment.json", "state.json", "metrics.csv",
-                     "checkpoints", "export", "logs"}
+                     "checkpoints", "embeddings", "export", "logs"}
     assert folder.name.startswith("line_hiddenNeurons8_learningRate0.05_slope2.0_addNoiseFalse_labela_20")
     identity = json.loads((folder / "experiment.json").read_text())
     assert identity["hparams"]["slope"] == {"value": 2.0, "origin": "settings file"}
@@ -158,16 +165,33 @@ def test_the_folder_holds_what_the_design_promises(trained):
 
 
 def test_tensorboard_has_training_and_validation_on_one_axis(trained):
-    curves = {}
-    for run in ("train", "validation"):
-        events = read_events(Path(trained["sessionFolder"]) / "logs" / run)
-        curves[run] = {tag: [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)]
-                       for tag in events.Tags()["tensors"]}
-    assert set(curves["train"]) == {"loss", "learning_rate", "steps_per_second"}
+    curves = {run: read_scalars(Path(trained["sessionFolder"]) / "logs" / run) for run in ("train", "validation")}
+    assert set(curves["train"]) == {"loss", "gradient_norm", "learning_rate", "steps_per_second"}
     assert set(curves["validation"]) == {"loss", "mae", "rmse"}
     assert [step for step, _ in curves["train"]["loss"]] == list(range(1, 13))
     assert [step for step, _ in curves["validation"]["loss"]] == [6, 12]
     assert curves["validation"]["loss"][-1][1] == pytest.approx(trained["loss"])
+
+
+def test_tensorboard_has_a_histogram_of_each_weight_an_evaluation(trained):
+    events = read_events(Path(trained["sessionFolder"]) / "logs" / "train")
+    tags = [tag for tag in events.Tags()["tensors"] if events.SummaryMetadata(tag).plugin_data.plugin_name == "histograms"]
+    assert len(tags) == 4 and all(tag.startswith("weights/") for tag in tags)
+    assert [event.step for event in events.Tensors(tags[0])] == [6, 12]
+
+
+def test_the_gradient_norm_is_that_of_the_loss(tmp_path):
+    estimator, experiment = trained_estimator(
+        tmp_path, ("nbEpoch = 2", "nbEpoch = 1"), ("dataset.shuffle(90) if shuffle_batches else dataset", "dataset"),
+        ('initial_learning_rate = hparams["learningRate"]', "initial_learning_rate = 1e-30"))
+    weights = [tf.Variable(weight) for weight in estimator.model.trainable_variables]
+    expected = []
+    for x, y in estimator.train_data.dataset:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((tf.tanh((x * 0.5) @ weights[0] + weights[1]) @ weights[2] + weights[3] - y) ** 2)
+        expected.append(np.sqrt(sum(np.sum(part.numpy() ** 2) for part in tape.gradient(loss, weights))))
+    drawn = [value for _, value in read_scalars(experiment.train_logs)["gradient_norm"]]
+    np.testing.assert_allclose(drawn, expected, rtol=1e-4)
 
 
 def test_training_points_of_an_epoch_average_to_its_loss(trained):
@@ -217,7 +241,7 @@ def test_a_pipeline_may_be_given_as_a_function_or_as_a_pair(tmp_path):
         settings = load_settings(write_experiment(folder, (
             "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
             f"dataset = dataset.batch(batch_size)\n    return {returned}")))
-        assert Estimator(settings=settings)._train_data.steps_per_epoch == 6
+        assert Estimator(settings=settings).train_data.steps_per_epoch == 6
 
 
 MODE_MODEL = '''\
@@ -288,7 +312,7 @@ def test_gradients_are_clipped_and_accumulated_as_asked(tmp_path):
         added="\npredict_using_smoothed_parameters = False\n"))
     estimator = Estimator(settings=settings)
     before = [weight.numpy() for weight in estimator.model.trainable_variables]
-    batches = list(estimator._train_data.dataset.take(3))
+    batches = list(estimator.train_data.dataset.take(3))
     gradients = []
     for x, y in batches:
         with tf.GradientTape() as tape:

@@ -71,7 +71,8 @@ def test_the_shares_of_a_real_training_add_up(profiled):
 
 def test_a_slow_pipeline_shows_as_input(tmp_path):
     pipeline = ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
-                "import time\n    wait = lambda x: time.sleep(0.02) or x\n    return dataset.batch(batch_size).map(lambda x, y: "
+                "import time\n    wait = lambda x: time.sleep(0.02) or x\n"
+                "    return dataset.batch(batch_size).map(lambda x, y: "
                 "(tf.ensure_shape(tf.py_function(wait, [x], tf.float32), [None, 3]), y))")
     file = write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 1\nuse_profiling = True\nnb_train_samples = 320\n"
                                        "steps_per_execution = 1"), pipeline)

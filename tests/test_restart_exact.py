@@ -25,9 +25,10 @@ STEPS_PER_EPOCH = 30
 # All that has a state: shuffling and random augmentation, NumPy's and Python's generators, dropout, batch normalisation, Adam,
 # averages, a learning rate in stairs, early stopping. Each batch waits, so that a kill meets every part of an epoch.
 REPLACEMENTS = (
-    ("nbEpoch = 2", f"nbEpoch = {NUM_EPOCHS}\ncheckpoint_every_seconds = 0.03\nsteps_per_execution = 2\nnum_epochs_per_decay = 1\n"
+    ("nbEpoch = 2", f"nbEpoch = {NUM_EPOCHS}\ncheckpoint_every_seconds = 0.03\nnum_epochs_per_decay = 1\n"
      "learning_rate_decay_factor = 0.7\nearly_stopping_patience = 20\nuse_profiling = False"),
     ("batch_size = 16", "batch_size = 3"),
+    ("steps_per_execution = 1", "steps_per_execution = 2"),
     ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)", '''import random, time
 
     def drawn(x):

@@ -117,7 +117,8 @@ def choices(browser: Any, menu: str) -> list[str]:
 
 
 def choose_tensor(browser: Any, name: str, *, num_columns: int) -> None:
-    browser.execute_script("arguments[0].selectedTensor = arguments[1]", find_all(browser, "vz-projector-data-panel")[0], name)
+    panel = find_all(browser, "vz-projector-data-panel")[0]
+    browser.execute_script("arguments[0].selectedTensor = arguments[1]", panel, name)
     wait_for(lambda: f"Dimension: {num_columns}" in status_bar(browser))
 
 
@@ -152,7 +153,7 @@ def test_the_projector_shows_points_tensors_labels_and_thumbnails(experiment, pa
     sprite = browser.execute_script("const info = arguments[0].dataSet.spriteAndMetadataInfo; return "
                                     "[info.spriteImage.width, info.spriteImage.height, info.spriteMetadata.singleImageDim]",
                                     find_all(browser, "vz-projector")[0])
-    assert sprite == [64, 64, [8, 8]]
+    assert sprite == [256, 256, [32, 32]]
 
 
 @needs_browser

@@ -12,6 +12,7 @@ from expman.errors import UserCodeError
 from expman.settings import Settings, Unavailable
 from expman.training import weights_averaging
 from expman.training.devices import model_device
+from expman.training.finite_check import FiniteCheck
 
 _EMBEDDING_OUTPUT = "code"
 
@@ -28,6 +29,8 @@ class ExperimentModel(keras.Model):
 
     Attributes:
         network: the trained functional network, built with mode 'train'.
+        recent_loss, recent_gradient_norm: means since they were last reset, for TensorBoard.
+        finite_check: explains the error of a step whose loss or gradient is not finite.
 
     Raises:
         UserCodeError: a function of the user raised or returned what the contract does not allow.
@@ -46,6 +49,8 @@ class ExperimentModel(keras.Model):
         self._check_same_weights()
         self._eval_metrics: dict[str, keras.metrics.Metric] = {}
         self.recent_loss = keras.metrics.Mean(name="recent_loss")
+        self.recent_gradient_norm = keras.metrics.Mean(name="recent_gradient_norm")
+        self.finite_check = FiniteCheck()
         self.built = True
 
     def preprocess(self, features: Any) -> Any:
@@ -77,10 +82,18 @@ class ExperimentModel(keras.Model):
             loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels)
             scaled_loss = self.optimizer.scale_loss(loss / self.distribute_strategy.num_replicas_in_sync)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+        gradient_norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.constant(1.0))
+        # Mixed precision with float16 meets gradients that overflow, skips them and lowers its scale by itself.
+        judged = loss if self.optimizer is not weights_averaging.innermost(self.optimizer) else loss + gradient_norm
+        finite = self.finite_check.require_finite(tf.math.is_finite(judged), searched={
+            "features": features, "labels": labels, "preprocessed features": inputs, "output": outputs, "the loss": loss,
+            "gradient of": {weight.path: part for weight, part in zip(self.trainable_variables, gradients)}})
+        with tf.control_dependencies([finite]):
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
         num_samples = _num_samples(features)
         self._loss_tracker.update_state(loss, sample_weight=num_samples)
         self.recent_loss.update_state(loss, sample_weight=num_samples)
+        self.recent_gradient_norm.update_state(gradient_norm)
         return {"loss": self._loss_tracker.result()}
 
     def test_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
@@ -121,8 +134,8 @@ class ExperimentModel(keras.Model):
 
     @property
     def running_means(self) -> list[keras.Variable]:
-        """Sum and weight of the training loss over the epoch, then of the loss since the last point for TensorBoard."""
-        return [*self._loss_tracker.variables, *self.recent_loss.variables]
+        """Sum and weight of the training loss over the epoch, then of what TensorBoard gets, since its last point."""
+        return [*self._loss_tracker.variables, *self.recent_loss.variables, *self.recent_gradient_norm.variables]
 
     def training_state(self) -> dict[str, list[keras.Variable]]:
         """All variables that a training goes on from: weights, random generators, optimizer with averages, running means."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
 from expman.settings import Settings
+from expman.training.op_errors import readable_message
 from expman.training.seeds import seed_everything
 
 _PIPELINE = "get_input_pipeline_train_val"
@@ -89,7 +90,7 @@ class InputData:
                 return batch
         except tf.errors.OpError as error:
             raise TrainingError(f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} cannot be read: "
-                                f"{error.message}") from error
+                                f"{readable_message(error)}") from error
         folder = getattr(self._settings, self._folder_setting)
         raise TrainingError(
             f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} are empty: {_PIPELINE}(batch_size="

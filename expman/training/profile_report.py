@@ -39,8 +39,8 @@ class ProfileReport:
 
     Each moment belongs to one of three: *compute* when at least one thread runs ops of the training; else *input* when the
     training waits for its next batch; else *host*: Python, callbacks, and the runtime's work around the ops. An op of the
-    data pipeline, which runs on threads of tf.data, is no compute. When there is a GPU, only what runs on it is compute: then
-    an op on the host launches kernels.
+    data pipeline, which runs on threads of tf.data, is no compute. When there is a GPU, only what runs on it is compute:
+    then an op on the host launches kernels.
 
     Attributes:
         wall_us: time from the beginning of the first traced step to the end of the last, in microseconds.

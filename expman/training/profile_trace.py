@@ -89,10 +89,12 @@ def _events_of(plane: Any) -> Iterator[ProfileEvent]:
             if metadata.name.startswith(_BOOKKEEPING):
                 continue
             begin_us = line.timestamp_ns / 1000 + event.offset_ps / _PS_PER_US
-            if plane.name.startswith(_GPU_PLANE):
-                op = _kernel(plane, event, op_statistic) if line.name.startswith("Stream") else ""  # others repeat the streams
-            else:
+            if not plane.name.startswith(_GPU_PLANE):
                 op = _host_op(metadata)
+            elif line.name.startswith("Stream"):
+                op = _kernel(plane, event, op_statistic=op_statistic)
+            else:
+                op = ""  # a line that repeats what the streams ran
             yield ProfileEvent(plane.name, line.name, metadata.name, op, begin_us, event.duration_ps / _PS_PER_US)
 
 
@@ -102,7 +104,7 @@ def _host_op(metadata: Any) -> str:
     return _TYPE_SCOPE.sub("", metadata.name) if is_op else ""
 
 
-def _kernel(plane: Any, event: Any, op_statistic: int | None) -> str:
+def _kernel(plane: Any, event: Any, *, op_statistic: int | None) -> str:
     """The op that launched a kernel, or the kernel's or copy's own name."""
     for stat in event.stats:
         if stat.metadata_id == op_statistic:

@@ -16,6 +16,7 @@ class TrainingProgress:
         step: completed training steps.
         step_in_epoch: completed steps of the epoch that is not completed yet.
         num_evaluations: completed evaluations.
+        num_projections: how often the validation data were read for TensorBoard's Projector.
         best_value: best value so far of the metric that decides what 'best' means; None before the first evaluation.
         best_epoch: the epoch, from 1, after which that value was measured.
         best_step: the step after which it was measured; names the best checkpoint.
@@ -32,6 +33,7 @@ class TrainingProgress:
     step: int = 0
     step_in_epoch: int = 0
     num_evaluations: int = 0
+    num_projections: int = 0
     best_value: float | None = None
     best_epoch: int = 0
     best_step: int = 0

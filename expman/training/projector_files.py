@@ -19,6 +19,7 @@ _CONFIG_NAME = "projector_config.pbtxt"  # fixed by TensorBoard
 _METADATA_NAME = "metadata.tsv"
 _SPRITE_NAME = "sprite.png"
 _LARGEST_SPRITE_PIXELS = 8192  # the page refuses wider or higher images
+_CRISP_PIXELS = 32  # the page draws smaller thumbnails blurred into their neighbours
 _SMALLEST_COLUMNS = 3
 # The page puts tensor names into its requests as they are.
 _UNSAFE_IN_REQUESTS = re.compile(r"[^A-Za-z0-9._-]+")
@@ -52,7 +53,7 @@ def write_projector(folder: Path, points: ProjectorPoints) -> None:
             embedding.sprite.single_image_dim.extend([width, height])
     write_atomically(folder / _CONFIG_NAME, text_format.MessageToString(config))
     if not any(folder.glob("events.out.tfevents.*")):
-        # TensorBoard looks only into folders with an event file, and reads the description when it first sees one: this last.
+        # Last: TensorBoard looks only into folders with an event file, and reads the description when it first sees one.
         tf.summary.create_file_writer(str(folder)).close()
 
 
@@ -60,7 +61,8 @@ def tensor_bytes(matrix: np.ndarray) -> bytes:
     """A matrix `[rows, columns]` in the Projector's binary form: its float32 values, row by row.
 
     TensorBoard recognises this form by its not being valid UTF-8, which not every matrix is (zeros are not). Therefore the
-    lowest byte of the first value becomes 0xFF, which occurs nowhere in UTF-8; it changes that value by less than 1 / 30,000.
+    lowest byte of the first value becomes 0xFF, which occurs nowhere in UTF-8; this changes the value by less than
+    1 / 30,000.
     """
     data = bytearray(np.ascontiguousarray(matrix, dtype="<f4").tobytes())
     if np.isfinite(matrix.flat[0]):  # infinity and NaN are not valid UTF-8 anyway, and infinity would become NaN
@@ -85,22 +87,30 @@ def sprite_image(thumbnails: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     """All thumbnails in one square of rows and columns, from the left to the right and from the top to the bottom.
 
     Arguments:
-        thumbnails: float32 `[n, height, width, channels]`; smallest and largest value become black and white.
+        thumbnails: float32 `[n, height, width, channels]`; smallest and largest value become black and white. Tiny ones are
+            enlarged by a whole number, those of very many samples reduced.
 
     Returns:
         uint8 `[rows · height, rows · width, channels]`, at most 8192 pixels high and wide, and the (height, width) of a
         thumbnail within it.
     """
-    num_samples, height, width, channels = thumbnails.shape
-    num_rows = int(np.ceil(np.sqrt(num_samples)))
-    scale = min(1.0, _LARGEST_SPRITE_PIXELS / num_rows / max(height, width))
-    if scale < 1:
-        height, width = max(1, int(height * scale)), max(1, int(width * scale))
-        thumbnails = tf.image.resize(thumbnails, [height, width], method="area").numpy()
+    num_rows = int(np.ceil(np.sqrt(len(thumbnails))))
+    levels = _grey_levels(_resized(thumbnails, largest_pixels=_LARGEST_SPRITE_PIXELS // num_rows))
+    num_samples, height, width, channels = levels.shape
     pixels = np.zeros([num_rows**2, height, width, channels], np.uint8)
-    pixels[:num_samples] = _grey_levels(thumbnails)
+    pixels[:num_samples] = levels
     rows = pixels.reshape(num_rows, num_rows, height, width, channels).transpose(0, 2, 1, 3, 4)
     return rows.reshape(num_rows * height, num_rows * width, channels), (height, width)
+
+
+def _resized(thumbnails: np.ndarray, *, largest_pixels: int) -> np.ndarray:
+    height, width = thumbnails.shape[1:3]
+    longest = max(height, width)
+    if longest > largest_pixels:
+        size = [max(1, height * largest_pixels // longest), max(1, width * largest_pixels // longest)]
+        return tf.image.resize(thumbnails, size, method="area").numpy()
+    factor = max(1, min(_CRISP_PIXELS, largest_pixels) // longest)
+    return thumbnails.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def _grey_levels(images: np.ndarray) -> np.ndarray:

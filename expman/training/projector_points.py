@@ -35,8 +35,8 @@ def collect_points(batches: Iterable[tuple[Any, Any]], *, project: Callable[[Any
                    label_names: Sequence[str], num_samples: int) -> ProjectorPoints:
     """Reads the first samples of a dataset.
 
-    Left out are tensors that have no row a sample, more than 16384 columns, or another width in each batch: the Projector
-    needs one matrix of moderate size.
+    Images with more than 16384 values are reduced to thumbnails. Left out are other tensors that are as wide, that have no
+    row a sample, or another width in each batch: the Projector needs one matrix of moderate size.
 
     Arguments:
         batches: yields (features, labels), as eager tensors or dicts of them.
@@ -58,7 +58,8 @@ def collect_points(batches: Iterable[tuple[Any, Any]], *, project: Callable[[Any
         num_missing -= batch_size
         if num_missing <= 0:
             break
-    return ProjectorPoints(tensors=_joined(tensors), labels=_joined(labels), thumbnails=_joined(thumbnails).get("thumbnails"))
+    return ProjectorPoints(tensors=_joined(tensors), labels=_joined(labels),
+                           thumbnails=_joined(thumbnails).get("thumbnails"))
 
 
 def _named(structure: Any, *, name: str) -> dict[str, Any]:
@@ -79,9 +80,11 @@ def _first_rows(tensors: Mapping[str, Any], *, batch_size: int, num_rows: int) -
 def _matrices(*, inputs: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
     """The numeric tensors as float32 `[n, columns]`, if they are not too wide; outputs named as an input are renamed."""
     renamed = {f"output-{name}" if name in inputs else name: tensor for name, tensor in outputs.items()}
+    reduced = {name: _thumbnail(tensor) if _is_image(tensor) and _num_columns(tensor) > _MAX_TENSOR_COLUMNS else tensor
+               for name, tensor in inputs.items()}
     return {name: tensor.numpy().astype(np.float32).reshape(tensor.shape[0], -1)
-            for name, tensor in {**renamed, **inputs}.items()
-            if _is_real(tensor) and 0 < np.prod(tensor.shape[1:]) <= _MAX_TENSOR_COLUMNS}
+            for name, tensor in {**renamed, **reduced}.items()
+            if _is_real(tensor) and 0 < _num_columns(tensor) <= _MAX_TENSOR_COLUMNS}
 
 
 def _label_columns(labels: Mapping[str, tf.Tensor], *, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -92,7 +95,7 @@ def _label_columns(labels: Mapping[str, tf.Tensor], *, names: Sequence[str]) -> 
     columns: dict[str, np.ndarray] = {}
     num_columns = 0
     for name, tensor in labels.items():
-        matrix = tf.reshape(tensor, [tensor.shape[0], int(np.prod(tensor.shape[1:]))])
+        matrix = tf.reshape(tensor, [tensor.shape[0], _num_columns(tensor)])
         num_columns += matrix.shape[1]
         columns |= {name if matrix.shape[1] == 1 else f"{name}_{number}": column
                     for number, column in enumerate(matrix[:, :_MAX_LABEL_COLUMNS].numpy().T, start=1)}
@@ -103,20 +106,30 @@ def _label_columns(labels: Mapping[str, tf.Tensor], *, names: Sequence[str]) -> 
 
 def _thumbnails(inputs: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
     """The first input that is an image, made small enough; {} when there is none."""
-    for images in inputs.values():
-        if images.shape.rank != 4 or images.shape[-1] not in _IMAGE_CHANNELS or not _is_real(images):
-            continue
-        if images.shape[-1] == 4:  # near infrared, depth or opacity: as fourth channel of a PNG it would hide the rest
-            images = images[..., :3]
-        height, width = images.shape[1:3]
-        scale = min(1.0, _MAX_THUMBNAIL_PIXELS / max(height, width))
-        size = [max(1, round(height * scale)), max(1, round(width * scale))]
-        return {"thumbnails": tf.image.resize(tf.cast(images, tf.float32), size, method="area").numpy()}
-    return {}
+    images = next(filter(_is_image, inputs.values()), None)
+    return {} if images is None else {"thumbnails": _thumbnail(images).numpy()}
+
+
+def _thumbnail(images: tf.Tensor) -> tf.Tensor:
+    """Images `[n, height, width, channels]` as float32 `[n, ≤ 64, ≤ 64, 1 or 3]`, in the same proportions."""
+    if images.shape[-1] == 4:  # near infrared, depth or opacity: as fourth channel of a PNG it would hide the rest
+        images = images[..., :3]
+    height, width = images.shape[1:3]
+    scale = min(1.0, _MAX_THUMBNAIL_PIXELS / max(height, width))
+    size = [max(1, round(height * scale)), max(1, round(width * scale))]
+    return tf.image.resize(tf.cast(images, tf.float32), size, method="area")
+
+
+def _is_image(tensor: tf.Tensor) -> bool:
+    return tensor.shape.rank == 4 and tensor.shape[-1] in _IMAGE_CHANNELS and _is_real(tensor)
 
 
 def _is_real(tensor: tf.Tensor) -> bool:
     return tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool
+
+
+def _num_columns(tensor: tf.Tensor) -> int:
+    return int(np.prod(tensor.shape[1:]))
 
 
 def _joined(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

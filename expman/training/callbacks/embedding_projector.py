@@ -22,8 +22,8 @@ class EmbeddingProjector(keras.callbacks.Callback):
 
     Arguments:
         folder: of the Projector's files; rewritten each time.
-        progress: read for `improved`.
-        batches: the validation data: (features, labels); only read, from its beginning.
+        progress: read for `improved`; `num_projections` counts the passes over the data, which a restart has to know of.
+        batches: the validation data: (features, labels), read from its beginning.
         project: gives the preprocessed inputs and the outputs, name → tensor, of a batch of features.
         label_names: one name per label column.
         num_samples: most points to show, above 0: the first samples.
@@ -44,4 +44,6 @@ class EmbeddingProjector(keras.callbacks.Callback):
         if self._progress.improved:
             points = collect_points(self._batches, project=self._project, label_names=self._label_names,
                                     num_samples=self._num_samples)
-            write_projector(self._folder, points)
+            self._progress.num_projections += 1
+            if points.tensors:  # it may be that all are too large
+                write_projector(self._folder, points)

@@ -21,8 +21,8 @@ _ENOUGH_STEPS = 20
 class Profiling(keras.callbacks.Callback):
     """Traces some executions after the warm-up, once, and logs where their time went.
 
-    An execution is what `fit` starts at once: `steps_per_execution` steps. Tracing ends after five of them, or when it has 20
-    steps, so that the trace stays small, or with the epoch. It leaves a trace that https://ui.perfetto.dev and
+    An execution is what `fit` starts at once: `steps_per_execution` steps. Tracing ends after five of them, or when it has
+    20 steps, so that the trace stays small, or with the epoch. It leaves a trace that https://ui.perfetto.dev and
     chrome://tracing open, the logged table as a text file, and TensorFlow's own profile, for TensorBoard's Profile tab.
     The first callback of the list: then the time of the others between two executions counts, and an evaluation does not.
 
@@ -59,8 +59,8 @@ class Profiling(keras.callbacks.Callback):
         is_over = self._progress.epoch >= self._num_epochs or self._progress.stop_reason
         if is_over and not self._is_done:
             _LOGGER.warning(
-                "Nothing was profiled: training ended after %d executions, and the first %d are the warm-up. Train more epochs, "
-                "or set steps_per_execution lower.", self._num_executions, _WARM_UP_EXECUTIONS)
+                "Nothing was profiled: training ended after %d executions, and the first %d are the warm-up. Train more "
+                "epochs, or set steps_per_execution lower.", self._num_executions, _WARM_UP_EXECUTIONS)
 
     def _start(self) -> None:
         try:

@@ -12,9 +12,9 @@ from expman.training.progress import TrainingProgress
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
-    """Writes loss, learning rate and steps per second several times an epoch, and the metrics of each evaluation.
+    """Writes loss, norm of the gradient, learning rate and steps per second several times an epoch, and the metrics of each evaluation.
 
-    The training loss of a point is the mean over the samples since the point before. Training and validation have a run
+    Loss and norm of a point are means since the point before. Training and validation have a run
     each, and share tags and the axis of the training step, so that TensorBoard draws them into one chart.
 
     Arguments:
@@ -60,7 +60,9 @@ class TensorBoardScalars(keras.callbacks.Callback):
         step, now = self._progress.step, time.monotonic()
         with self._train.as_default(step=step):
             tf.summary.scalar("loss", self.model.recent_loss.result())
+            tf.summary.scalar("gradient_norm", self.model.recent_gradient_norm.result())
             tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
             tf.summary.scalar("steps_per_second", (step - self._last_step) / max(now - self._last_time, 1e-9))
         self.model.recent_loss.reset_state()
+        self.model.recent_gradient_norm.reset_state()
         self._last_step, self._last_time = step, now

@@ -1,0 +1,42 @@
+"""Chooses how many training steps run in the graph between two returns to Python."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+_TARGET_SECONDS = 0.1
+_MOST_STEPS = 500
+_STEP_PER_FORWARD = 3  # a backward pass computes the gradients of inputs and of weights: twice the work of a forward pass
+_SHORTEST_FORWARD_SECONDS = 20e-6
+_REPEATS = 3
+
+
+def steps_per_execution(*, forward_seconds: float, steps_per_epoch: int | None) -> int:
+    """As many steps as take about 100 ms, at most an epoch: long enough to hide Python, short enough to stop and to show.
+
+    Arguments:
+        forward_seconds: time of a forward pass.
+        steps_per_epoch: None while it is unknown.
+    """
+    steps = round(_TARGET_SECONDS / (_STEP_PER_FORWARD * max(forward_seconds, _SHORTEST_FORWARD_SECONDS)))
+    return max(1, min(steps, _MOST_STEPS, steps_per_epoch or _MOST_STEPS))
+
+
+def forward_seconds(forward: Callable[[Any], Any], batch: Any) -> float:
+    """The time that a traced forward pass takes beyond calling a function at all: the least of a few calls, in seconds."""
+    call = tf.function(lambda data: tf.constant(0), autograph=False)
+    call(batch)
+    return max(_least_seconds(forward, batch) - _least_seconds(call, batch), 0.0)
+
+
+def _least_seconds(function: Callable[[Any], Any], batch: Any) -> float:
+    seconds = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        tf.nest.map_structure(lambda tensor: tensor.numpy(), function(batch))
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

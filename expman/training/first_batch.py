@@ -1,0 +1,62 @@
+"""Runs network, loss and metrics on real data, so that a misfit is told before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from expman.errors import UserCodeError, UserExceptionError
+from expman.settings import Settings
+from expman.training.execution_length import forward_seconds
+from expman.training.experiment_model import ExperimentModel
+from expman.training.op_errors import readable_message
+
+
+def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_batch: tuple[Any, Any],
+                         validation_batch: tuple[Any, Any]) -> float:
+    """Computes what an evaluation computes, for one batch; no weight changes.
+
+    Arguments:
+        settings: the experiment.
+        model: compiled.
+        train_batch, validation_batch: (features, labels).
+
+    Returns:
+        The time of a forward pass in seconds.
+
+    Raises:
+        UserCodeError: the user's functions raised, or do not fit together or to the data; with the shapes of the batch.
+    """
+    test_step = tf.function(lambda data: model.distribute_strategy.run(model.test_step, args=(data,)), autograph=False)
+    try:
+        test_step(validation_batch)
+        if settings.declares("model", "mode"):  # its training network has outputs of its own
+            tf.function(lambda batch: _training_loss(model, batch), autograph=False).get_concrete_function(train_batch)
+    except (UserCodeError, tf.errors.OpError, ValueError) as error:  # ValueError: a Keras layer refuses its input
+        if isinstance(error, UserCodeError) and not isinstance(error, UserExceptionError):
+            raise  # a breach of the contract: the shapes would tell nothing
+        reason = readable_message(error) if isinstance(error, tf.errors.OpError) else str(error)
+        features, labels = validation_batch
+        raise UserCodeError(f"{reason}\nThe first batch: {_shapes('features', features)}; {_shapes('labels', labels)}; "
+                            f"{_shapes('model outputs', model.network.output)}. "
+                            "Make the shapes and types of these fit together.") from error
+    seconds = forward_seconds(test_step, validation_batch)
+    model.reset_metrics()
+    return seconds
+
+
+def _training_loss(model: ExperimentModel, batch: tuple[Any, Any]) -> tf.Tensor:
+    inputs = model.preprocess(batch[0])
+    return model.total_loss(inputs=inputs, outputs=model.network(inputs, training=True), labels=batch[1])
+
+
+def _shapes(name: str, structure: Any) -> str:
+    """Shapes and dtypes of a tensor or of a dict or tuple of tensors."""
+    described = tf.nest.map_structure(lambda tensor: f"{keras.backend.standardize_dtype(tensor.dtype)}{tuple(tensor.shape)}",
+                                      structure)
+    if isinstance(described, Mapping):
+        described = ", ".join(f"'{key}' {value}" for key, value in described.items())
+    return f"{name} {described}"

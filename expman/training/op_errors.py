@@ -1,0 +1,17 @@
+"""Brings the messages of TensorFlow's native errors to what a user can read."""
+
+from __future__ import annotations
+
+import re
+
+import tensorflow as tf
+
+_INTERNAL_LINE = re.compile(r'^\s*$|^Graph execution error|^\s*File "|^<stack traces|^Detected at node|^\s*\[\[?\{\{node|^\s*\^+')
+_NODE = re.compile(r"\{\{[^}]*\}\}\s*")
+_MOST_LINES = 12
+
+
+def readable_message(error: tf.errors.OpError) -> str:
+    """The error's message without the names of graph nodes and the stack of the graph's construction."""
+    lines = [_NODE.sub("", line).rstrip() for line in error.message.splitlines() if not _INTERNAL_LINE.match(line)]
+    return "\n".join(lines[:_MOST_LINES]).strip() or type(error).__name__

@@ -1,0 +1,93 @@
+"""Composes what happens during a training and at the end of its epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+import tensorflow as tf
+
+from expman.experiment_folder import ExperimentFolder
+from expman.training import weights_averaging
+from expman.training.callbacks.early_stopping import EarlyStopping
+from expman.training.callbacks.embedding_projector import EmbeddingProjector
+from expman.training.callbacks.epoch_start import EpochStart
+from expman.training.callbacks.evaluation import Evaluation
+from expman.training.callbacks.export_models import ExportModels
+from expman.training.callbacks.hparams_summary import HparamsSummary
+from expman.training.callbacks.metrics_csv import MetricsCsv
+from expman.training.callbacks.model_variables_table import ModelVariablesTable
+from expman.training.callbacks.profiling import Profiling
+from expman.training.callbacks.step_counter import StepCounter
+from expman.training.callbacks.stop_on_nan_loss import StopOnNanLoss
+from expman.training.callbacks.tensorboard_scalars import TensorBoardScalars
+from expman.training.callbacks.validation_summaries import ValidationSummaries
+from expman.training.callbacks.weight_histograms import WeightHistograms
+from expman.training.progress import TrainingProgress
+
+if TYPE_CHECKING:
+    from expman.training.estimator import Estimator
+
+
+def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
+                       progress: TrainingProgress) -> list[keras.callbacks.Callback]:
+    """The callbacks in the order in which they act; checkpoint and display follow them.
+
+    Counting comes first, since all others read the counters; then the evaluation, since all others read its results.
+    """
+    settings = estimator.settings
+    callbacks = [Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch)] if settings.use_profiling else []
+    callbacks.append(StepCounter(progress=progress))
+    if settings.useXLA:
+        callbacks.append(StopOnNanLoss(progress=progress))
+    callbacks += [
+        EpochStart(random_seed=settings.random_seed, running_means=estimator.model.running_means,
+                   resumed_epoch=progress.epoch if progress.step_in_epoch else None),
+        Evaluation(evaluate=estimator.evaluate, progress=progress, metric=settings.earlystopping_metric,
+                   mode=settings.earlystopping_mode or "min", num_epochs=settings.nbEpoch,
+                   least_seconds_between=settings.eval_not_rerun_until_sec),
+        *_user_callbacks(estimator),
+        ExportModels(export=lambda: estimator.export(folder), progress=progress, policy=settings.export_policy),
+        MetricsCsv(file=folder.metrics_file, progress=progress)]
+    if settings.early_stopping_patience:
+        callbacks.append(EarlyStopping(progress=progress, patience=settings.early_stopping_patience))
+    if settings.save_model_variables_to_pandas:
+        callbacks.append(ModelVariablesTable(file=folder.model_variables_file, progress=progress,
+                                             averages=lambda: _averages(estimator)))
+    return [*callbacks, *_tensorboard_callbacks(estimator, folder=folder, progress=progress)]
+
+
+def _tensorboard_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
+                           progress: TrainingProgress) -> list[keras.callbacks.Callback]:
+    settings, model, validation_data = estimator.settings, estimator.model, estimator.validation_data
+    callbacks = [
+        HparamsSummary(folder=folder.validation_logs, hparams=settings.hparams, metrics=model.metric_names,
+                       experiment_name=folder.path.name),
+        TensorBoardScalars(train_logs=folder.train_logs, validation_logs=folder.validation_logs, progress=progress,
+                           points_per_epoch=settings.nb_summary_per_train_epoch,
+                           steps_per_epoch=estimator.train_data.steps_per_epoch),
+        WeightHistograms(folder=folder.train_logs, weights=model.trainable_variables, progress=progress)]
+    if settings.defines("get_validation_summaries"):
+        compute = tf.function(model.summaries, autograph=False)
+        callbacks.append(ValidationSummaries(folder=folder.validation_logs, progress=progress,
+                                             compute=lambda: compute(validation_data.first_batch)))
+    if settings.projector_num_samples:
+        callbacks.append(EmbeddingProjector(
+            folder=folder.embeddings, progress=progress, batches=validation_data.dataset,
+            project=tf.function(model.projections, autograph=False, reduce_retracing=True),
+            label_names=settings.reference_labels, num_samples=settings.projector_num_samples))
+    return callbacks
+
+
+def _averages(estimator: Estimator) -> list[tf.Variable]:
+    """The averages of the trainable weights; [] when none are kept."""
+    is_averaged = estimator.settings.predict_using_smoothed_parameters
+    return weights_averaging.averages(estimator.model.optimizer) if is_averaged else []
+
+
+def _user_callbacks(estimator: Estimator) -> list[keras.callbacks.Callback]:
+    if not estimator.settings.defines("addon_callbacks"):
+        return []
+    return list(estimator.settings.call(
+        "addon_callbacks", model=estimator.model, train_samples=estimator.train_data.first_batch,
+        val_samples=estimator.validation_data.first_batch))

@@ -1,0 +1,129 @@
+"""One run of a training in an experiment's folder, from its start or restart to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import keras
+import tensorflow as tf
+
+from expman.errors import TrainingError, TrainingStoppedError
+from expman.experiment_folder import ExperimentFolder
+from expman.training.callbacks.checkpointing import Checkpointing
+from expman.training.callbacks.console_progress import ConsoleProgress
+from expman.training.callbacks.stop_on_signal import StopOnSignal
+from expman.training.checkpoints import CheckpointStore
+from expman.training.event_files import mark_restart
+from expman.training.op_errors import readable_message
+from expman.training.pass_dataset import PassDataset
+from expman.training.progress import TrainingProgress
+from expman.training.training_callbacks import training_callbacks
+
+if TYPE_CHECKING:
+    from expman.training.estimator import Estimator
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class TrainingRun:
+    """Trains an estimator's model and keeps the folder's checkpoints and `state.json` true, whatever ends it.
+
+    Arguments:
+        estimator: the experiment in memory.
+        folder: an existing folder that gets all files.
+    """
+
+    def __init__(self, *, estimator: Estimator, folder: ExperimentFolder) -> None:
+        self._estimator = estimator
+        self._folder = folder
+        self._progress = TrainingProgress()
+        self._checkpoints = CheckpointStore(folder.checkpoints, variables=estimator.model.training_state())
+
+    def run(self, *, restart: bool, extend: bool) -> TrainingProgress:
+        """See `Estimator.train`."""
+        if restart:
+            self._resume(extend=extend)
+        self._write_state("training")
+        stop_on_signal = StopOnSignal()
+        settings = self._estimator.settings
+        callbacks = [
+            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress),
+            Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds),
+            ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,
+                            steps_per_epoch=self._estimator.train_data.steps_per_epoch),
+            stop_on_signal]
+        try:
+            with self._recorded_end(), self._explained_failures():
+                self._fit(callbacks)
+        finally:
+            stop_on_signal.restore_handlers()
+        return self._progress
+
+    def _resume(self, *, extend: bool) -> None:
+        """Brings variables, counters, datasets and TensorBoard's curves back to the newest checkpoint."""
+        progress = self._progress
+        restored = self._checkpoints.restore_newest(progress)
+        _LOGGER.info("Training goes on after epoch %d, step %d (%s).", progress.epoch, progress.step,
+                     restored or "from the start: there is no checkpoint yet")
+        progress.stop_reason, progress.stopped_early = "", progress.stopped_early and not extend
+        for logs in (self._folder.train_logs, self._folder.validation_logs):
+            mark_restart(logs, first_step=progress.step + 1)
+        self._estimator.train_data.skip_passes(progress.epoch)
+        self._estimator.validation_data.skip_passes(progress.num_evaluations + progress.num_projections)
+
+    def _fit(self, callbacks: list[keras.callbacks.Callback]) -> None:
+        """One call of Keras' `fit` for the rest of an epoch that a restart resumes, and one for all further epochs."""
+        progress, dataset = self._progress, self._estimator.train_data.dataset
+
+        def fit(data: tf.data.Dataset, num_epochs: int) -> None:
+            self._estimator.model.fit(PassDataset(data, pass_number=lambda: progress.epoch), epochs=num_epochs,
+                                      initial_epoch=progress.epoch, shuffle=False, verbose=0, callbacks=callbacks)
+
+        if progress.step_in_epoch:
+            fit(dataset.skip(progress.step_in_epoch), progress.epoch + 1)
+        if not progress.stopped_early:
+            fit(dataset, self._estimator.settings.nbEpoch)
+
+    def _save(self) -> None:
+        self._checkpoints.save(self._progress)
+        self._write_state("training")
+
+    def _write_state(self, status: str) -> None:
+        """Writes `state.json`; status is 'training', 'finished', 'stopped' or 'failed'."""
+        self._folder.write_state({"status": status, **self._progress.as_dict()})
+
+    @contextlib.contextmanager
+    def _recorded_end(self) -> Iterator[None]:
+        """Writes into `state.json` how the training ended, whatever ended it."""
+        try:
+            yield
+        except BaseException as error:
+            is_stopped = isinstance(error, TrainingStoppedError)
+            if is_stopped:
+                self._checkpoints.save(self._progress)
+            self._progress.stop_reason = f"{type(error).__name__}: {error}"
+            self._write_state("stopped" if is_stopped or isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+        self._write_state("finished")
+
+    @contextlib.contextmanager
+    def _explained_failures(self) -> Iterator[None]:
+        """Tells what TensorFlow found wrong in a step in the words of this project."""
+        model = self._estimator.model
+        try:
+            yield
+        except tf.errors.OpError as error:
+            place = f"Training failed in step {int(model.optimizer.iterations) + 1}, epoch {self._progress.epoch + 1}"
+            found = model.finite_check.explain(error)
+            if found is None:
+                raise TrainingError(f"{place}: {readable_message(error)}") from error
+            raise TrainingError(
+                f"{place}: the loss or its gradient is not finite. {found} The weights were not updated by it, and the "
+                "checkpoints are good. Correct the data or the loss, lower initial_learning_rate, or set gradient_clip_norm; "
+                "then restart.") from error
+        except OSError as error:
+            raise TrainingError(f"Training failed after step {self._progress.step}: {error}. What was written before is "
+                                "complete: make room or mend the folder, then restart.") from error
