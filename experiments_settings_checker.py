@@ -62,7 +62,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("distribution_strategy", choice("auto", "OneDeviceStrategy", "MirroredStrategy"),
             "auto: one device, or MirroredStrategy over several used_gpu_IDs", "auto"),
     Setting("useXLA", flag(), "compile the training step with XLA", False),
-    Setting("enable_mixed_precision", flag(), "float16 with loss scaling on GPU, bfloat16 on CPU", False),
+    Setting("enable_mixed_precision", flag(), "bfloat16 on CPU and on GPUs that have it, else float16 with loss scaling", False),
     Setting("use_profiling", flag(), "trace a few steps after the warm-up: a trace for Perfetto, a table in the log", False),
     Setting("save_model_variables_to_pandas", flag(),
             "write all trainable variables after each evaluation into model_variables.pkl, for pandas", False),

@@ -41,7 +41,7 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
                                      hparams=settings.hparams)
     _record(folder, settings)
     print(f"experiment {folder.path}", flush=True)
-    with _data_recorded(folder, settings, estimator=estimator):
+    with folder.locked_for_training(), _data_recorded(folder, settings, estimator=estimator):
         progress = estimator.train(folder)
     return _result(folder, progress)
 
@@ -69,7 +69,7 @@ def restart(model_dir: str, *, num_epochs: int | None = None) -> dict[str, Any]:
     estimator = _build_estimator(settings)
     folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
     print(f"experiment {folder.path}", flush=True)
-    with _data_recorded(folder, settings, estimator=estimator, is_restart=True):
+    with folder.locked_for_training(), _data_recorded(folder, settings, estimator=estimator, is_restart=True):
         progress = estimator.train(folder, restart=True, extend=extend)
     return _result(folder, progress)
 

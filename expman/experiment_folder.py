@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentFolderError
 
+_LOGGER = logging.getLogger(__name__)
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._=-]+")
 _TIMESTAMP_FORMAT = "%Y-%m-%d--%H-%M-%S"
 
@@ -102,6 +106,27 @@ class ExperimentFolder:
 
     def write_state(self, state: Mapping[str, Any]) -> None:
         write_json(self.state_file, state)
+
+    @contextlib.contextmanager
+    def locked_for_training(self) -> Iterator[None]:
+        """Keeps a second training out of the folder; the lock ends with the process, however that ends.
+
+        Raises:
+            ExperimentFolderError: another process trains here.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise ExperimentFolderError(f"{self.path} is being trained by another process. Wait for its end, or stop it "
+                                        "by SIGTERM first.") from error
+        except OSError as error:  # a file system without locks
+            _LOGGER.warning("%s cannot be locked (%s): see to it that no other process trains there.", self.path, error)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def model_export_folder(self, model_name: str) -> Path:
         """The base path that a model server watches: it holds one folder a version, named 1, 2, 3 …"""

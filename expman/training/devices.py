@@ -49,6 +49,19 @@ def model_device(gpu_ids: Sequence[int]) -> str:
 
 
 def set_precision(*, mixed: bool, gpu_ids: Sequence[int]) -> None:
-    """Sets the policy for layers built from now on: float32, or mixed with float16 on GPU and bfloat16 on CPU."""
-    half = "mixed_float16" if gpu_ids else "mixed_bfloat16"
-    keras.mixed_precision.set_dtype_policy(half if mixed else "float32")
+    """Sets the policy for the layers built from now on: float32, or mixed with bfloat16, or float16 on older GPUs.
+
+    Keras scales the loss by itself where float16 needs it.
+    """
+    policy = "float32"
+    if mixed:
+        policy = "mixed_bfloat16" if _has_bfloat16(gpu_ids) else "mixed_float16"
+    keras.mixed_precision.set_dtype_policy(policy)
+
+
+def _has_bfloat16(gpu_ids: Sequence[int]) -> bool:
+    """CPUs have it, and GPUs from compute capability 8.0 (Ampere) on."""
+    present = tf.config.list_physical_devices("GPU")
+    capabilities = [tf.config.experimental.get_device_details(present[gpu_id]).get("compute_capability", (0, 0))
+                    for gpu_id in gpu_ids]
+    return all(capability >= (8, 0) for capability in capabilities)

@@ -114,7 +114,7 @@ class Estimator:
         if not self.model.trainable_variables:
             raise UserCodeError(f"{self.settings.place_of('model')}: model has no trainable weights. Add a layer that has.")
         optimizer = build_optimizer(self.settings, train_data=self.train_data, loss=self.model.total_loss)
-        self.model.compile(optimizer=optimizer, jit_compile=self.settings.useXLA)
+        self.model.compile(optimizer=optimizer)
         self.model.optimizer.build(self.model.trainable_variables)
         if self.settings.predict_using_smoothed_parameters:
             weights_averaging.start_averages_at_weights(self.model.optimizer, self.model.trainable_variables)

@@ -66,7 +66,7 @@ class ExperimentModel(keras.Model):
         """Preprocessed inputs to outputs, in inference mode, with the averaged weights if the optimizer keeps them."""
         network = self._inference_network()
         with keras.StatelessScope(state_mapping=self._inference_weights()) as scope:
-            outputs = network(inputs, training=False)
+            outputs = _in_full_precision(network(inputs, training=False))
         for state in _random_states(network):
             advanced = scope.get_current_value(state)
             if advanced is not None:
@@ -78,7 +78,7 @@ class ExperimentModel(keras.Model):
         features, labels = data
         inputs = self.preprocess(features)
         with tf.GradientTape() as tape:
-            outputs = self.network(inputs, training=True)
+            outputs = _in_full_precision(self.network(inputs, training=True))
             loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels)
             scaled_loss = self.optimizer.scale_loss(loss / self.distribute_strategy.num_replicas_in_sync)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
@@ -131,6 +131,16 @@ class ExperimentModel(keras.Model):
         """The preprocessed inputs of one batch and what `infer` makes of them."""
         inputs = self.preprocess(features)
         return inputs, self.infer(inputs)
+
+    @property
+    def jit_compile(self) -> bool:
+        """Whether XLA compiles the steps. Keras would refuse it whenever ops are deterministic, since some ops cannot be both;
+        XLA names them if there are any."""
+        return self._settings.useXLA
+
+    @jit_compile.setter
+    def jit_compile(self, value: bool) -> None:
+        """Keras' `compile` sets it; the settings decide."""
 
     @property
     def running_means(self) -> list[keras.Variable]:
@@ -219,6 +229,12 @@ class ExperimentModel(keras.Model):
         own_weights = self._inference_network().weights
         return [(own, sources[id(trained)]) for own, trained in zip(own_weights, self.network.weights)
                 if sources[id(trained)] is not own]
+
+
+def _in_full_precision(outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The outputs with half-precision floats as float32, so that the user's loss and clients need not know of mixed precision."""
+    return {name: tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor
+            for name, tensor in outputs.items()}
 
 
 def _num_samples(features: Any) -> tf.Tensor:

@@ -63,6 +63,7 @@ def _named_tensors(searched: Mapping[str, Any]) -> Iterator[tuple[str, tf.Tensor
 
 def _is_finite_and_range(tensor: tf.Tensor) -> tf.Tensor:
     """float32 [3]: whether all is finite, and the smallest and the largest of the finite values."""
-    values = tf.reshape(tf.cast(tensor, tf.float32), [-1])
-    finite = tf.boolean_mask(values, tf.math.is_finite(values))
-    return tf.stack([tf.cast(tf.size(finite) == tf.size(values), tf.float32), tf.reduce_min(finite), tf.reduce_max(finite)])
+    values = tf.cast(tensor, tf.float32)
+    finite = tf.math.is_finite(values)
+    return tf.stack([tf.cast(tf.reduce_all(finite), tf.float32), tf.reduce_min(tf.where(finite, values, float("inf"))),
+                     tf.reduce_max(tf.where(finite, values, float("-inf")))])

@@ -105,7 +105,10 @@ class TrainingRun:
             if is_stopped:
                 self._checkpoints.save(self._progress)
             self._progress.stop_reason = f"{type(error).__name__}: {error}"
-            self._write_state("stopped" if is_stopped or isinstance(error, KeyboardInterrupt) else "failed")
+            try:
+                self._write_state("stopped" if is_stopped or isinstance(error, KeyboardInterrupt) else "failed")
+            except OSError as second_error:  # a full disk: the first error is the one to tell
+                _LOGGER.warning("state.json could not be written: %s", second_error)
             raise
         self._write_state("finished")
 
