@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import re
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +13,7 @@ import numpy as np
 import pytest
 from browser import find_all, needs_browser, open_browser
 from settings_files import write_experiment
+from tensorboard_server import tensorboard
 
 import experiments_manager
 
@@ -58,32 +54,6 @@ def page(experiment, tmp_path_factory) -> Iterator[Callable[[Path], Any]]:
             return browser
 
         yield open_page
-
-
-@contextlib.contextmanager
-def tensorboard(logdir: Path, log_file: Path) -> Iterator[str]:
-    """Runs TensorBoard on a free port until its Projector is active; gives its address."""
-    with open(log_file, "w", encoding="utf-8") as log:
-        process = subprocess.Popen([sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", "127.0.0.1",
-                                    "--port", "0"], stdout=log, stderr=subprocess.STDOUT, env=os.environ)
-    try:
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
-            address = re.search(r"TensorBoard \S+ at (http://\S+)", log_file.read_text(encoding="utf-8"))
-            if address and read_json(address[1], "plugins_listing")["projector"]["enabled"]:
-                break
-            time.sleep(0.2)
-        else:
-            raise AssertionError(log_file.read_text(encoding="utf-8"))
-        yield address[1]
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def read_json(address: str, path: str) -> Any:
-    with urllib.request.urlopen(f"{address}data/{path}", timeout=30) as answer:
-        return json.load(answer)
 
 
 def wait_for(condition: Any) -> Any:

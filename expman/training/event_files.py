@@ -19,5 +19,6 @@ def mark_restart(folder: Path, *, first_step: int) -> None:
     now = time.time()
     with tf.io.TFRecordWriter(str(folder / f"events.out.tfevents.{int(now)}.+restart-at-{first_step}")) as file:
         file.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-        file.write(Event(wall_time=now, step=first_step,
-                         session_log=SessionLog(status=SessionLog.START)).SerializeToString())
+        start = Event(wall_time=now, step=first_step, session_log=SessionLog(status=SessionLog.START))
+        for _ in range(2):  # TensorBoard takes the first start that it meets for the beginning, the second for a restart
+            file.write(start.SerializeToString())
