@@ -2,6 +2,7 @@
 """Trains, restarts, serves and queries TensorFlow experiments that are described by settings files.
 
     experiments_manager.py --usersettings FILE [--hparams name=value …]    train, and export as it goes
+    experiments_manager.py --check --usersettings FILE                     try all parts in seconds; leaves nothing behind
     experiments_manager.py --restart_interrupted --model_dir FOLDER        go on after a failure
     experiments_manager.py --start_server --model_dir FOLDER               serve the newest exported version
     experiments_manager.py --predict --model_dir FOLDER                    query the server through Client_IO
@@ -67,7 +68,10 @@ def _execute(options: argparse.Namespace) -> int:
         result = commands.restart(options.model_dir, num_epochs=options.nbEpoch)
     else:
         from expman.hparams import parse_assignments
-        result = commands.train(options.usersettings, hparams=parse_assignments(options.hparams))
+        hparams = parse_assignments(options.hparams)
+        if options.check:
+            return 0 if commands.check(options.usersettings, hparams=hparams) else 1
+        result = commands.train(options.usersettings, hparams=hparams)
     _print_result(result)
     return 0
 
@@ -101,6 +105,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     commands.add_argument("--start_server", action="store_true", help="serve the model of --model_dir until Ctrl-C")
     commands.add_argument("--predict", action="store_true", help="send samples to the server of --model_dir")
     parser.add_argument("--model_dir", metavar="FOLDER", help="an experiment's folder")
+    parser.add_argument("--check", action="store_true",
+                        help="with --usersettings: do not train, but try data, loss, training, checkpoint, export and serving, "
+                        "and estimate time and memory")
     parser.add_argument("--hparams", metavar="NAME=VALUE", nargs="+", default=[],
                         help="replace values of the settings' hparams")
     parser.add_argument("--nbEpoch", metavar="N", type=_positive, help="with --restart_interrupted: train to epoch N")
@@ -116,6 +123,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("this command needs --model_dir FOLDER, the folder of an experiment")
     if not needs_folder and options.model_dir is not None:
         parser.error("--model_dir does not go with --usersettings: a training makes its own folder")
+    if options.check and needs_folder:
+        parser.error("--check goes with --usersettings only: it tries the experiment of a settings file")
     if options.hparams and needs_folder:
         parser.error("--hparams goes with --usersettings only: an existing experiment keeps its own")
     if options.nbEpoch and not options.restart_interrupted:

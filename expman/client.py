@@ -18,7 +18,11 @@ from expman.serving.tensor_codec import to_numpy as to_numpy
 from expman.serving.tensor_codec import to_tensor_proto
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tensorflow_serving.apis.predict_pb2 import PredictResponse
+
+    from expman.settings import Settings
 
 _STATUS_POLL_SECONDS = 0.2
 _SHORTEST_STATUS_TIMEOUT_SECONDS = 1.0
@@ -162,6 +166,29 @@ class ModelClient:
             return None
         errors = [status.status.error_message for status in statuses if status.status.error_message]
         return _one_line("; ".join(errors) or "no version is available yet")
+
+
+def run_experiment_client(settings: Settings, *, model_dir: Path, model_name: str, port: int, num_requests: int,
+                          debug: bool) -> LatencySummary:
+    """Asks a server of an experiment's model, with what its settings say.
+
+    Arguments:
+        settings: the experiment.
+        model_dir: its folder, which `Client_IO` is told.
+        model_name: the model on the server.
+        port: where the server listens.
+        num_requests, debug: see `run_client`.
+
+    Raises:
+        UserCodeError, ClientError: see `run_client`.
+    """
+    return run_client(
+        client_io_class=settings.functions["Client_IO"],
+        client_init_specs={"model_dir": str(model_dir), "hparams": dict(settings.hparams)}, model_name=model_name,
+        signature_name=settings.served_head, input_name=settings.input_data_name,
+        address=settings.tensorflow_server_address, port=port, wait_seconds=settings.wait_for_server_ready_int_secs,
+        timeout_seconds=settings.serving_client_timeout_int_secs, max_message_bytes=settings.grpc_max_message_length,
+        num_requests=num_requests, debug=debug)
 
 
 def run_client(*, client_io_class: type, client_init_specs: dict[str, Any], model_name: str, signature_name: str,

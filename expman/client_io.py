@@ -11,7 +11,7 @@ import numpy as np
 
 import experiments_settings_checker as checker
 from expman.errors import UserCodeError
-from expman.user_traceback import user_traceback
+from expman.user_module import user_code
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -104,13 +104,11 @@ class ClientIO:
 
 
 def _called(name: str, method: Callable[..., Any], *arguments: Any, **keyword_arguments: Any) -> Any:
-    try:
-        return method(*arguments, **keyword_arguments)
-    except StopIteration:
-        if name in ("getInputData", "decodeResponse"):
-            raise
-        raise UserCodeError(f"Client_IO.{name} must not raise StopIteration; only getInputData and decodeResponse "
-                            "may, to end the requests.") from None
-    except Exception as error:
-        # The boundary to the user's code: anything may come out of it, and its lines are all that he needs to see.
-        raise UserCodeError(f"Client_IO.{name} raised:\n{user_traceback(error)}") from error
+    with user_code(f"Client_IO.{name}", default_place="Client_IO"):
+        try:
+            return method(*arguments, **keyword_arguments)
+        except StopIteration:
+            if name in ("getInputData", "decodeResponse"):
+                raise
+            raise UserCodeError(f"Client_IO.{name} must not raise StopIteration; only getInputData and decodeResponse "
+                                "may, to end the requests.") from None

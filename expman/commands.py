@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -37,11 +38,8 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     start_tensorflow()
     settings = load_settings(settings_file, overrides=hparams, origin=hparams_origin)
     estimator = _build_estimator(settings)
-    folder = ExperimentFolder.create(working_folder=settings.workingFolder, session_name=settings.session_name,
-                                     hparams=settings.hparams)
-    _record(folder, settings)
-    print(f"experiment {folder.path}", flush=True)
-    with folder.locked_for_training(), _data_recorded(folder, settings, estimator=estimator):
+    folder = _new_folder(settings, workers=estimator.workers)
+    with _kept_by_chief(folder, settings, estimator=estimator):
         progress = estimator.train(folder)
     return _result(folder, progress)
 
@@ -67,11 +65,27 @@ def restart(model_dir: str, *, num_epochs: int | None = None) -> dict[str, Any]:
     settings = load_experiment(folder)
     settings = dataclasses.replace(settings, values={**settings.values, "nbEpoch": num_epochs})
     estimator = _build_estimator(settings)
-    folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
-    print(f"experiment {folder.path}", flush=True)
-    with folder.locked_for_training(), _data_recorded(folder, settings, estimator=estimator, is_restart=True):
+    if estimator.workers.is_chief:
+        folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
+    with _kept_by_chief(folder, settings, estimator=estimator, is_restart=True):
         progress = estimator.train(folder, restart=True, extend=extend)
     return _result(folder, progress)
+
+
+def check(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] | None = None) -> bool:
+    """Tries all that an experiment needs, in a few seconds, and leaves nothing behind; prints a line for each check.
+
+    Returns:
+        Whether all checks passed.
+
+    Raises:
+        SettingsError: the settings file is missing or not valid Python.
+    """
+    UserModule(Path(settings_file), described_as="settings file")  # tells at once, before TensorFlow takes its seconds
+    start_tensorflow()
+    from expman.dry_run.checklist import CHECKS
+    from expman.dry_run.runner import run_dry
+    return run_dry(CHECKS, settings_file=settings_file, hparams=hparams)
 
 
 def start_server(model_dir: str, *, engine: str, port: int | None = None) -> int:
@@ -107,14 +121,10 @@ def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug
     folder = ExperimentFolder.open(model_dir)
     name, _ = folder.exported_model()
     settings = load_experiment(folder)
-    from expman.client import run_client
-    run_client(
-        client_io_class=settings.functions["Client_IO"],
-        client_init_specs={"model_dir": str(folder.path), "hparams": dict(settings.hparams)}, model_name=name,
-        signature_name=settings.served_head, input_name=settings.input_data_name,
-        address=settings.tensorflow_server_address, port=settings.tensorflow_server_port if port is None else port,
-        wait_seconds=settings.wait_for_server_ready_int_secs, timeout_seconds=settings.serving_client_timeout_int_secs,
-        max_message_bytes=settings.grpc_max_message_length, num_requests=num_requests, debug=debug)
+    from expman.client import run_experiment_client
+    run_experiment_client(settings, model_dir=folder.path, model_name=name,
+                          port=settings.tensorflow_server_port if port is None else port,
+                          num_requests=num_requests, debug=debug)
 
 
 def load_experiment(folder: ExperimentFolder) -> Settings:
@@ -133,7 +143,31 @@ def _build_estimator(settings: Settings) -> Any:
 
     from expman.training.estimator import Estimator
     keras.utils.clear_session()  # frees the graphs of an earlier experiment in this process
-    return Estimator(settings=settings)
+    estimator = Estimator(settings=settings)
+    estimator.prepare_export()
+    return estimator
+
+
+def _new_folder(settings: Settings, *, workers: Any) -> ExperimentFolder:
+    """The folder of a new experiment, which the chief of the workers makes."""
+    path = ""
+    if workers.is_chief:
+        folder = ExperimentFolder.create(working_folder=settings.workingFolder, session_name=settings.session_name,
+                                         hparams=settings.hparams)
+        _record(folder, settings)
+        path = str(folder.path)
+    return ExperimentFolder(workers.chief_says_text(path))
+
+
+@contextlib.contextmanager
+def _kept_by_chief(folder: ExperimentFolder, settings: Settings, *, estimator: Any, is_restart: bool = False) -> Iterator[None]:
+    """Locks the folder and records the data during a training; the other workers leave both to the chief."""
+    print(f"experiment {folder.path}", flush=True)
+    if not estimator.workers.is_chief:
+        yield
+        return
+    with folder.locked_for_training(), _data_recorded(folder, settings, estimator=estimator, is_restart=is_restart):
+        yield
 
 
 def _record(folder: ExperimentFolder, settings: Settings) -> None:

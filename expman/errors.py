@@ -89,6 +89,10 @@ class ExportError(ExperimentError):
     """An exported model did not answer as the model in memory does, or could not be written."""
 
 
+class CheckError(ExperimentError):
+    """A dry run found that the experiment does not do what it should, although nothing raised."""
+
+
 class ServingError(ExperimentError):
     """The model server could not be started."""
 

@@ -11,10 +11,12 @@ import pytest
 from conftest import ROOT
 
 FORBIDDEN = {
-    "expman/serving": ("expman.training", "expman.sweeps", "expman.export", "expman.settings"),
-    "expman/client.py": ("expman.training", "expman.sweeps", "expman.export"),
-    "expman/export": ("expman.training", "expman.sweeps", "expman.serving", "expman.settings", "expman.client"),
-    "expman/training": ("expman.sweeps", "expman.serving", "expman.client", "expman.commands"),
+    "expman/serving": ("expman.training", "expman.sweeps", "expman.export", "expman.settings", "expman.dry_run"),
+    "expman/client.py": ("expman.training", "expman.sweeps", "expman.export", "expman.dry_run"),
+    "expman/export": ("expman.training", "expman.sweeps", "expman.serving", "expman.settings", "expman.client",
+                      "expman.dry_run"),
+    "expman/training": ("expman.sweeps", "expman.serving", "expman.client", "expman.commands", "expman.dry_run"),
+    "expman/dry_run": ("expman.sweeps", "expman.commands"),
     "expman/training/callbacks": ("expman.training.estimator", "expman.training.callbacks"),
     "expman/settings.py": ("expman.training", "expman.serving", "expman.export"),
     "model_zoo": ("expman",),
@@ -53,6 +55,7 @@ def test_tensorflow_is_imported_only_by_those_who_compute(module):
 
 @pytest.mark.parametrize(("arguments", "exit_code"), [
     (["--help"], 0), ([], 2), (["--usersettings", "nowhere.py"], 2), (["--start_serve", "--model_dir", "x"], 2),
+    (["--check", "--usersettings", "nowhere.py"], 2), (["--check"], 2),
     (["--usersettings", "x.py", "--hparams", "x"], 2), (["--predict", "--model_dir", "nowhere"], 1),
     (["--restart_interrupted", "--model_dir", "nowhere"], 1), (["--start_server", "--model_dir", "nowhere"], 1)])
 def test_cheap_answers_do_not_import_tensorflow(arguments, exit_code):

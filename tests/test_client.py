@@ -154,7 +154,7 @@ def test_method_that_raises_shows_the_users_lines_and_finalize_runs_once(affine_
     with pytest.raises(UserCodeError) as caught:
         drive(Raising, affine_port, events=events)
     message = str(caught.value)
-    assert message.startswith(f"Client_IO.{method} raised:\n")
+    assert f"Client_IO.{method} raised an exception.\n" in message
     assert "the user's own mistake" in message and Path(__file__).name in message
     assert "client_io.py" not in message
     assert events.count(("finalize",)) == 1
@@ -167,7 +167,7 @@ def test_init_that_raises_is_reported_and_nothing_is_finalized(affine_port: int)
             raise OSError("no camera")
 
     events: list = []
-    with pytest.raises(UserCodeError, match=r"Client_IO.__init__ raised:\n(.*\n)+OSError: no camera"):
+    with pytest.raises(UserCodeError, match=r"Client_IO.__init__ raised an exception.\n(.*\n)+OSError: no camera"):
         drive(Raising, affine_port, events=events)
     assert events == []
 
@@ -179,7 +179,7 @@ def test_finalize_that_raises_is_reported(affine_port: int) -> None:
             raise OSError("disk full")
 
     events: list = []
-    with pytest.raises(UserCodeError, match=r"Client_IO.finalize raised:\n(.*\n)+OSError: disk full"):
+    with pytest.raises(UserCodeError, match=r"Client_IO.finalize raised an exception.\n(.*\n)+OSError: disk full"):
         drive(Raising, affine_port, events=events)
     assert events.count(("finalize",)) == 1
 

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from expman.errors import TrainingError
+from expman.training.cluster import multi_worker_strategy
 
 
 def use_gpus(gpu_ids: Sequence[int]) -> None:
@@ -35,9 +36,16 @@ def use_gpus(gpu_ids: Sequence[int]) -> None:
 
 
 def distribution_strategy(name: str, gpu_ids: Sequence[int]) -> tf.distribute.Strategy:
-    """The `tf.distribute` strategy of a name; 'auto' takes MirroredStrategy for several GPUs, else a single device."""
+    """The `tf.distribute` strategy of a name; 'auto' takes MirroredStrategy for several GPUs, else a single device.
+
+    MirroredStrategy mirrors over the GPUs in use; without any, over TensorFlow's logical CPU devices. For
+    MultiWorkerMirroredStrategy see `multi_worker_strategy`.
+    """
+    if name == "MultiWorkerMirroredStrategy":
+        return multi_worker_strategy()
     if name == "MirroredStrategy" or (name == "auto" and len(gpu_ids) > 1):
-        return tf.distribute.MirroredStrategy()
+        used = tf.config.list_logical_devices("GPU" if gpu_ids else "CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in used])
     if name == "OneDeviceStrategy":
         return tf.distribute.OneDeviceStrategy(model_device(gpu_ids))
     return tf.distribute.get_strategy()

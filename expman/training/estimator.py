@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from expman.errors import UserCodeError
 from expman.experiment_folder import ExperimentFolder, shell_safe
 from expman.export.publisher import publish
+from expman.export.served_model import ServedModel
 from expman.settings import Settings
 from expman.training import devices, weights_averaging
 from expman.training.batch_hash import batch_hash
@@ -18,11 +20,14 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.first_batch import check_on_first_batch
 from expman.training.input_data import InputData
 from expman.training.optimizer import build_optimizer
-from expman.training.pass_dataset import PassDataset
 from expman.training.progress import TrainingProgress
+from expman.training.replica_batches import passes
+from expman.training.replicas import check_replicas, take_gradients_as_averaged
 from expman.training.seeds import seed_everything
 from expman.training.serving_interface import build_served_model, serving_sample
 from expman.training.training_run import TrainingRun
+from expman.training.worker_run import WorkerRun
+from expman.training.workers import Workers
 
 
 class Estimator:
@@ -35,6 +40,7 @@ class Estimator:
         settings: the experiment.
         train_data, validation_data: its datasets.
         model: the Keras model, compiled.
+        workers: this process among those that train the experiment together.
         served: the model as it is exported, reading the same variables.
 
     Raises:
@@ -47,6 +53,8 @@ class Estimator:
         devices.use_gpus(settings.used_gpu_IDs)
         devices.set_precision(mixed=settings.enable_mixed_precision, gpu_ids=settings.used_gpu_IDs)
         strategy = devices.distribution_strategy(settings.distribution_strategy, settings.used_gpu_IDs)
+        check_replicas(settings, num_replicas=strategy.num_replicas_in_sync)
+        self.workers = Workers(strategy)
         self.train_data = InputData(settings, for_training=True)
         self.validation_data = InputData(settings, for_training=False)
         seed_everything(settings.random_seed)
@@ -56,9 +64,26 @@ class Estimator:
             forward_seconds = check_on_first_batch(settings, self.model, train_batch=self.train_data.first_batch,
                                                    validation_batch=self.validation_data.first_batch)
         self.model.steps_per_execution = settings.steps_per_execution or steps_per_execution(
-            forward_seconds=forward_seconds, steps_per_epoch=self.train_data.steps_per_epoch)
-        self.served = build_served_model(settings, self.model)
-        self._served_sample = serving_sample(settings, self.validation_data.first_batch[0])
+            forward_seconds=forward_seconds, steps_per_epoch=self.train_data.steps_per_epoch,
+            num_replicas=strategy.num_replicas_in_sync)
+
+    @functools.cached_property
+    def served(self) -> ServedModel:
+        """See the class; built when it is first asked for, so that training can be tried apart from it."""
+        return build_served_model(self.settings, self.model)
+
+    @functools.cached_property
+    def served_sample(self) -> dict[str, np.ndarray]:
+        """A few validation samples as served inputs, name → array."""
+        return serving_sample(self.settings, self.validation_data.first_batch[0])
+
+    def prepare_export(self) -> None:
+        """Builds what is served, so that a misfit is told before a training writes anything.
+
+        Raises:
+            UserCodeError: the served inputs or outputs do not fit to the model or to the data.
+        """
+        _ = self.served, self.served_sample
 
     def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False) -> TrainingProgress:
         """Trains to the last epoch or until it no longer improves; evaluates, exports and saves as it goes.
@@ -76,12 +101,13 @@ class Estimator:
             TrainingStoppedError: a signal asked to stop.
             TrainingError, UserCodeError, ExportError: training failed; `state.json` says why.
         """
-        return TrainingRun(estimator=self, folder=folder).run(restart=restart, extend=extend)
+        self.prepare_export()
+        run = TrainingRun if self.workers.is_chief else WorkerRun
+        return run(estimator=self, folder=folder).run(restart=restart, extend=extend)
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept."""
-        measured = self.model.evaluate(PassDataset(self.validation_data.dataset), verbose=0, return_dict=True)
-        return {name: float(measured[name]) for name in self.model.metric_names}
+        return self.model.measure(passes(self.validation_data.dataset, strategy=self.model.distribute_strategy))
 
     def export(self, folder: ExperimentFolder) -> str:
         """Publishes the present model as the folder's next version, after it has been verified.
@@ -93,7 +119,7 @@ class Estimator:
             ExportError: the written model does not answer as the one in memory.
         """
         version = publish(self.served, base_path=folder.model_export_folder(model_name(self.settings)),
-                          sample=self._served_sample, keep_versions=self.settings.export_keep_versions)
+                          sample=self.served_sample, keep_versions=self.settings.export_keep_versions)
         return str(version.relative_to(folder.path))
 
     def predict(self, inputs: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
@@ -114,6 +140,7 @@ class Estimator:
         if not self.model.trainable_variables:
             raise UserCodeError(f"{self.settings.place_of('model')}: model has no trainable weights. Add a layer that has.")
         optimizer = build_optimizer(self.settings, train_data=self.train_data, loss=self.model.total_loss)
+        take_gradients_as_averaged(optimizer)
         self.model.compile(optimizer=optimizer)
         self.model.optimizer.build(self.model.trainable_variables)
         if self.settings.predict_using_smoothed_parameters:

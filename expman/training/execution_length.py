@@ -15,13 +15,16 @@ _SHORTEST_FORWARD_SECONDS = 20e-6
 _REPEATS = 3
 
 
-def steps_per_execution(*, forward_seconds: float, steps_per_epoch: int | None) -> int:
+def steps_per_execution(*, forward_seconds: float, steps_per_epoch: int | None, num_replicas: int = 1) -> int:
     """As many steps as take about 100 ms, at most an epoch: long enough to hide Python, short enough to stop and to show.
 
     Arguments:
         forward_seconds: time of a forward pass.
         steps_per_epoch: None while it is unknown.
+        num_replicas: devices that share a batch. TensorFlow 2.21 cannot loop in the graph over several: one step for them.
     """
+    if num_replicas > 1:
+        return 1
     steps = round(_TARGET_SECONDS / (_STEP_PER_FORWARD * max(forward_seconds, _SHORTEST_FORWARD_SECONDS)))
     return max(1, min(steps, _MOST_STEPS, steps_per_epoch or _MOST_STEPS))
 

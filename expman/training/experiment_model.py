@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from expman.errors import UserCodeError
 from expman.settings import Settings, Unavailable
 from expman.training import weights_averaging
 from expman.training.devices import model_device
-from expman.training.finite_check import FiniteCheck
+from expman.training.finite_check import require_finite
+from expman.training.replicas import mean_over_replicas
 
 _EMBEDDING_OUTPUT = "code"
 
@@ -29,8 +31,8 @@ class ExperimentModel(keras.Model):
 
     Attributes:
         network: the trained functional network, built with mode 'train'.
-        recent_loss, recent_gradient_norm: means since they were last reset, for TensorBoard.
-        finite_check: explains the error of a step whose loss or gradient is not finite.
+        epoch_sums: float64 [4], over the present epoch: loss times samples, samples, norm of the gradient, steps. One variable
+            of high precision instead of several Keras metrics: a small network's step is hardly longer than their updates.
 
     Raises:
         UserCodeError: a function of the user raised or returned what the contract does not allow.
@@ -48,9 +50,8 @@ class ExperimentModel(keras.Model):
         self._inference_network = lambda: inference_network
         self._check_same_weights()
         self._eval_metrics: dict[str, keras.metrics.Metric] = {}
-        self.recent_loss = keras.metrics.Mean(name="recent_loss")
-        self.recent_gradient_norm = keras.metrics.Mean(name="recent_gradient_norm")
-        self.finite_check = FiniteCheck()
+        self.epoch_sums = keras.Variable(np.zeros(4), dtype="float64", trainable=False, name="epoch_sums",
+                                         aggregation="only_first_replica")
         self.built = True
 
     def preprocess(self, features: Any) -> Any:
@@ -73,39 +74,53 @@ class ExperimentModel(keras.Model):
                 state.assign(advanced)
         return outputs
 
+    def outputs_in_training(self, inputs: Any) -> dict[str, tf.Tensor]:
+        """Preprocessed inputs to outputs, in training mode, with the weights themselves."""
+        return _in_full_precision(self.network(inputs, training=True))
+
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
-        """One update of the weights; called by `fit` in the graph."""
-        features, labels = data
+        """One update of the weights; called by `fit` in the graph, by each replica for its part of the batch."""
+        features, labels, num_samples = _with_num_samples(data)
         inputs = self.preprocess(features)
         with tf.GradientTape() as tape:
-            outputs = _in_full_precision(self.network(inputs, training=True))
+            outputs = self.outputs_in_training(inputs)
             loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels)
-            scaled_loss = self.optimizer.scale_loss(loss / self.distribute_strategy.num_replicas_in_sync)
+            scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
-        gradient_norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.constant(1.0))
+        gradient_norm = self._norm(gradients)
         # Mixed precision with float16 meets gradients that overflow, skips them and lowers its scale by itself.
         judged = loss if self.optimizer is not weights_averaging.innermost(self.optimizer) else loss + gradient_norm
-        finite = self.finite_check.require_finite(tf.math.is_finite(judged), searched={
-            "features": features, "labels": labels, "preprocessed features": inputs, "output": outputs, "the loss": loss,
-            "gradient of": {weight.path: part for weight, part in zip(self.trainable_variables, gradients)}})
-        with tf.control_dependencies([finite]):
+        with tf.control_dependencies([require_finite(judged)]):  # a replica that fails keeps its gradients from the others, too
+            if self.distribute_strategy.num_replicas_in_sync > 1:
+                (loss, *gradients), num_samples = mean_over_replicas([loss, *gradients], num_samples=num_samples)
+                gradient_norm = self._norm(gradients)
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
-        num_samples = _num_samples(features)
-        self._loss_tracker.update_state(loss, sample_weight=num_samples)
-        self.recent_loss.update_state(loss, sample_weight=num_samples)
-        self.recent_gradient_norm.update_state(gradient_norm)
-        return {"loss": self._loss_tracker.result()}
+        num_samples = tf.cast(num_samples, tf.float32)
+        # The same on all replicas, so that each knows it without asking the others.
+        self.epoch_sums.assign_add(tf.cast(tf.stack([loss * num_samples, num_samples, gradient_norm, 1.0]), tf.float64))
+        return self._as_fit_reduces({"loss": loss})
 
     def test_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """One batch of an evaluation; all values are averaged over samples, not over batches."""
-        features, labels = data
+        features, labels, num_samples = _with_num_samples(data)
         inputs = self.preprocess(features)
         outputs = self.infer(inputs)
         loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels)
-        self._loss_tracker.update_state(loss, sample_weight=_num_samples(features))
-        self._update_eval_metrics(inputs=inputs, outputs=outputs, labels=labels, num_samples=_num_samples(features))
-        return {"loss": self._loss_tracker.result()} | {
-            name: metric.result() for name, metric in self._eval_metrics.items()}
+        self._loss_tracker.update_state(loss, sample_weight=num_samples)
+        for metric, values in self._eval_values(inputs=inputs, outputs=outputs, labels=labels):
+            self._update(metric, values, num_samples=num_samples)
+        return self._as_fit_reduces(self._measured())
+
+    def measure(self, data: tf.data.Dataset | tf.distribute.DistributedDataset) -> dict[str, float]:
+        """Loss and metrics over a dataset. With several workers all must call it, since each holds a part of the sums."""
+        logs = self.evaluate(data, verbose=0, return_dict=True)
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            with self.distribute_strategy.scope():  # there a metric adds up what its replicas counted
+                logs = self._measured()
+        return {name: float(logs[name]) for name in self.metric_names}
+
+    def _measured(self) -> dict[str, tf.Tensor]:
+        return {"loss": self._loss_tracker.result()} | {name: metric.result() for name, metric in self._eval_metrics.items()}
 
     def total_loss(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any) -> tf.Tensor:
         """The user's loss of a batch as a float32 scalar."""
@@ -142,19 +157,27 @@ class ExperimentModel(keras.Model):
     def jit_compile(self, value: bool) -> None:
         """Keras' `compile` sets it; the settings decide."""
 
-    @property
-    def running_means(self) -> list[keras.Variable]:
-        """Sum and weight of the training loss over the epoch, then of what TensorBoard gets, since its last point."""
-        return [*self._loss_tracker.variables, *self.recent_loss.variables, *self.recent_gradient_norm.variables]
-
     def training_state(self) -> dict[str, list[keras.Variable]]:
-        """All variables that a training goes on from: weights, random generators, optimizer with averages, running means."""
-        return {"network": self.network.variables, "optimizer": self.optimizer.variables, "running_means": self.running_means}
+        """All variables that a training goes on from: weights, random generators, optimizer with averages, sums of the epoch."""
+        return {"network": self.network.variables, "optimizer": self.optimizer.variables, "epoch": [self.epoch_sums]}
 
     @property
     def metric_names(self) -> list[str]:
         """What an evaluation measures; complete after the first one."""
         return ["loss", *self._eval_metrics]
+
+    def _norm(self, gradients: list[Any]) -> tf.Tensor:
+        """The global norm of gradients of the scaled loss, for the loss itself."""
+        return tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(tf.constant(1.0))
+
+    def _as_fit_reduces(self, logs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The logs of a step as Keras can reduce them: over several workers it averages along the first axis."""
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return {name: tf.reshape(value, [1]) for name, value in logs.items()}
+        return logs
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Nothing: all is built, and Keras would spend a batch of the pass on it, which fails with several workers."""
 
     def _offered(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any) -> dict[str, Any]:
         """The arguments that the user's loss, metrics and summaries may ask for."""
@@ -169,23 +192,44 @@ class ExperimentModel(keras.Model):
         return {"inputs": inputs, "model_outputs_dict": outputs, "predictions": predictions,
                 "embedding_code": embedding, "labels": labels}
 
-    def _update_eval_metrics(self, *, inputs: Any, outputs: Any, labels: Any, num_samples: tf.Tensor) -> None:
+    def make_metrics(self, data: tuple[Any, Any]) -> None:
+        """Makes the objects of all metrics from one batch; replicas cannot, since they must not create variables."""
+        features, labels = data
+        inputs = self.preprocess(features)
+        self._eval_values(inputs=inputs, outputs=self.infer(inputs), labels=labels)
+
+    def _eval_values(self, *, inputs: Any, outputs: Any, labels: Any) -> list[tuple[keras.metrics.Metric, tuple[Any, ...]]]:
+        """Each metric with what it is updated by: (y_true, y_pred), or (the value of the batch,)."""
         measured = self._settings.call("get_eval_metric_ops", **self._offered(inputs=inputs, outputs=outputs, labels=labels))
         place = self._settings.place_of("get_eval_metric_ops")
         if not isinstance(measured, Mapping):
             raise UserCodeError(f"{place}: get_eval_metric_ops must return a dict. Got {type(measured).__name__}.")
+        values = []
         for name, value in measured.items():
             if name == "loss":
                 raise UserCodeError(f"{place}: the metric name 'loss' is taken by get_total_loss. Choose another name.")
             if isinstance(value, tuple):
-                metric, y_true, y_pred = value
-                self._metric(name, metric).update_state(y_true, y_pred)
+                kind, y_true, y_pred = value
+                values.append((self._metric(name, kind), (y_true, y_pred)))
                 continue
             value = tf.convert_to_tensor(value)
             if value.shape.rank != 0:
                 raise UserCodeError(f"{place}: metric '{name}' must be a scalar tensor. Got shape {value.shape}. "
                                     "Average it, e.g. by tf.reduce_mean.")
-            self._metric(name, keras.metrics.Mean).update_state(tf.cast(value, tf.float32), sample_weight=num_samples)
+            values.append((self._metric(name, keras.metrics.Mean), (tf.cast(value, tf.float32),)))
+        return values
+
+    def _update(self, metric: keras.metrics.Metric, values: tuple[Any, ...], *, num_samples: tf.Tensor) -> None:
+        def update() -> tf.Tensor:
+            metric.update_state(*values)
+            return tf.constant(True)
+
+        if len(values) == 1:
+            metric.update_state(*values, sample_weight=num_samples)
+        elif self.distribute_strategy.num_replicas_in_sync == 1:
+            update()
+        else:  # a replica for which a batch is too small holds a sample that does not count
+            tf.cond(num_samples > 0, update, lambda: tf.constant(False))
 
     def _metric(self, name: str, kind: Any) -> keras.metrics.Metric:
         """The metric object of a name, made once: its variables must outlive the tracing of a graph."""
@@ -237,8 +281,13 @@ def _in_full_precision(outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]
             for name, tensor in outputs.items()}
 
 
-def _num_samples(features: Any) -> tf.Tensor:
-    return tf.shape(tf.nest.flatten(features)[0])[0]
+def _with_num_samples(data: tuple[Any, Any]) -> tuple[Any, Any, tf.Tensor]:
+    """Features, labels and the number of samples that count, from a batch or from a replica's part of one."""
+    if isinstance(data[0], tuple):
+        (features, labels), num_samples = data
+        return features, labels, num_samples
+    features, labels = data
+    return features, labels, tf.shape(tf.nest.flatten(features)[0])[0]
 
 
 def _flat_specs(settings: Settings, spec: Any) -> dict[str, tf.TensorSpec]:

@@ -1,69 +1,64 @@
-"""Stops a training step in the graph when its loss or gradient is not finite, and tells where that began."""
+"""Stops a training step whose loss or gradient is not finite, and finds out where that began."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
-_MARK = "not finite:"
-_NUMBERS = re.compile(r"\[([-+.\deinfa ]+)\]")
+if TYPE_CHECKING:
+    from expman.training.experiment_model import ExperimentModel
+
+_MARK = "The loss or its gradient is not finite"
 
 
-class FiniteCheck:
-    """The check of one model's training step.
+def require_finite(value: tf.Tensor) -> tf.Tensor:
+    """The value itself, or `tf.errors.InvalidArgumentError` if it is NaN or infinite; without the check under XLA.
 
-    Only when the check fails are the tensors searched, so that a good step pays for two comparisons.
+    This single op is all that a good step pays: what went wrong is looked for only after a bad one.
     """
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-
-    def require_finite(self, condition: tf.Tensor, *, searched: Mapping[str, Any]) -> tf.Operation | tf.Tensor:
-        """An op that fails with `tf.errors.InvalidArgumentError` unless the condition holds; nothing under XLA.
-
-        Arguments:
-            condition: bool scalar.
-            searched: name → tensor or structure of tensors, in the order in which the step computes them.
-        """
-        named = list(_named_tensors(searched))
-        self._names = [name for name, _ in named]
-
-        def fail() -> tf.Tensor:
-            table = tf.stack([_is_finite_and_range(tensor) for _, tensor in named])
-            check = tf.debugging.Assert(False, [_MARK, table], summarize=3 * len(named))
-            with tf.control_dependencies([check]):
-                return tf.constant(False)
-
-        return tf.cond(condition, lambda: tf.constant(True), fail)
-
-    def explain(self, error: tf.errors.OpError) -> str | None:
-        """What a failed check found, in words; None for another error."""
-        if _MARK not in str(error.message):
-            return None
-        rows = [[float(number) for number in row.split()]
-                for row in _NUMBERS.findall(error.message.partition(_MARK)[2])]
-        found = dict(zip(self._names, rows))
-        first = next((name for name, row in found.items() if not row[0]), "the norm of the gradient")
-        ranges = [f"{name} from {row[1]:g} to {row[2]:g}" for name, row in found.items()
-                  if name.startswith(("features", "labels"))]
-        return f"The first tensor that is not finite: {first}. The batch: {', '.join(ranges)}."
+    return tf.debugging.check_numerics(value, _MARK)
 
 
-def _named_tensors(searched: Mapping[str, Any]) -> Iterator[tuple[str, tf.Tensor]]:
+def is_not_finite(error: tf.errors.OpError) -> bool:
+    """Whether an error comes from `require_finite`."""
+    return _MARK in str(error.message)
+
+
+def first_not_finite(model: ExperimentModel, batch: tuple[Any, Any]) -> str:
+    """Computes a training step again, op by op, and tells which tensor is the first that is not finite.
+
+    Arguments:
+        model: with the weights of before the step; its random generators and moving statistics advance.
+        batch: (features, labels) of the step.
+    """
+    features, labels = batch
+    inputs = model.preprocess(features)
+    with tf.GradientTape() as tape:
+        outputs = model.outputs_in_training(inputs)
+        loss = model.total_loss(inputs=inputs, outputs=outputs, labels=labels)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    named = list(_named_arrays({
+        "features": features, "labels": labels, "preprocessed features": inputs, "output": outputs, "the loss": loss,
+        "gradient of": {weight.path: part for weight, part in zip(model.trainable_variables, gradients)}}))
+    first = next((name for name, values in named if not np.isfinite(values).all()),
+                 "not found again, so it depends on random numbers or on data that differ from pass to pass")
+    ranges = [f"{name} from {_finite(values).min(initial=np.inf):g} to {_finite(values).max(initial=-np.inf):g}"
+              for name, values in named if name.startswith(("features", "labels"))]
+    return f"The first tensor that is not finite: {first}. The batch: {', '.join(ranges)}."
+
+
+def _named_arrays(searched: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and values of each numeric tensor, in the order in which a step computes them."""
     for name, structure in searched.items():
         members = structure.items() if isinstance(structure, Mapping) else [("", structure)]
         for member, tensor in members:
             for part in tf.nest.flatten(tensor):
                 if part is not None and (part.dtype.is_floating or part.dtype.is_integer):
-                    yield f"{name} '{member}'" if member else name, tf.convert_to_tensor(part)
+                    yield f"{name} '{member}'" if member else name, tf.cast(part, tf.float64).numpy()
 
 
-def _is_finite_and_range(tensor: tf.Tensor) -> tf.Tensor:
-    """float32 [3]: whether all is finite, and the smallest and the largest of the finite values."""
-    values = tf.cast(tensor, tf.float32)
-    finite = tf.math.is_finite(values)
-    return tf.stack([tf.cast(tf.reduce_all(finite), tf.float32), tf.reduce_min(tf.where(finite, values, float("inf"))),
-                     tf.reduce_max(tf.where(finite, values, float("-inf")))])
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]

@@ -30,8 +30,12 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
     Raises:
         UserCodeError: the user's functions raised, or do not fit together or to the data; with the shapes of the batch.
     """
-    test_step = tf.function(lambda data: model.distribute_strategy.run(model.test_step, args=(data,)), autograph=False)
+    strategy = model.distribute_strategy
+    test_step = tf.function(lambda data: tf.nest.map_structure(
+        strategy.experimental_local_results, strategy.run(model.test_step, args=(data,))), autograph=False)
     try:
+        if strategy.num_replicas_in_sync > 1:
+            tf.function(model.make_metrics, autograph=False).get_concrete_function(validation_batch)
         test_step(validation_batch)
         if settings.declares("model", "mode"):  # its training network has outputs of its own
             tf.function(lambda batch: _training_loss(model, batch), autograph=False).get_concrete_function(train_batch)

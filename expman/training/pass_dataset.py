@@ -28,8 +28,11 @@ class PassDataset(tf.data.Dataset):
     def __iter__(self) -> Iterator[Any]:
         number = self._pass_number()
         if self._present is None or self._present[0] != number:
-            self._present = (number, super().__iter__())
+            self._present = (number, self._new_iterator())
         return self._present[1]
+
+    def _new_iterator(self) -> Iterator[Any]:
+        return super().__iter__()
 
     @property
     def element_spec(self) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -19,3 +22,14 @@ def seed_everything(random_seed: int | None) -> None:
         return
     keras.utils.set_random_seed(random_seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def seed_epoch(random_seed: int | None, epoch: int) -> None:
+    """Seeds Python's and NumPy's global generators by an epoch's number, from 0.
+
+    Pipelines that draw from these generators thereby depend on the epoch alone, not on all that was drawn before it.
+    """
+    if random_seed is not None:
+        seed = (random_seed + epoch) % 2**32
+        random.seed(seed)
+        np.random.seed(seed)

@@ -31,30 +31,39 @@ if TYPE_CHECKING:
 
 def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
                        progress: TrainingProgress) -> list[keras.callbacks.Callback]:
-    """The callbacks in the order in which they act; checkpoint and display follow them.
-
-    Counting comes first, since all others read the counters; then the evaluation, since all others read its results.
-    """
+    """The callbacks in the order in which they act; checkpoint and display follow them."""
     settings = estimator.settings
     callbacks = [Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch)] if settings.use_profiling else []
-    callbacks.append(StepCounter(progress=progress))
-    if settings.useXLA:
-        callbacks.append(StopOnNanLoss(progress=progress))
     callbacks += [
-        EpochStart(random_seed=settings.random_seed, running_means=estimator.model.running_means,
-                   resumed_epoch=progress.epoch if progress.step_in_epoch else None),
-        Evaluation(evaluate=estimator.evaluate, progress=progress, metric=settings.earlystopping_metric,
-                   mode=settings.earlystopping_mode or "min", num_epochs=settings.nbEpoch,
-                   least_seconds_between=settings.eval_not_rerun_until_sec),
-        *_user_callbacks(estimator),
+        *computing_callbacks(estimator, progress=progress),
         ExportModels(export=lambda: estimator.export(folder), progress=progress, policy=settings.export_policy),
         MetricsCsv(file=folder.metrics_file, progress=progress)]
-    if settings.early_stopping_patience:
-        callbacks.append(EarlyStopping(progress=progress, patience=settings.early_stopping_patience))
     if settings.save_model_variables_to_pandas:
         callbacks.append(ModelVariablesTable(file=folder.model_variables_file, progress=progress,
                                              averages=lambda: _averages(estimator)))
     return [*callbacks, *_tensorboard_callbacks(estimator, folder=folder, progress=progress)]
+
+
+def computing_callbacks(estimator: Estimator, *, progress: TrainingProgress) -> list[keras.callbacks.Callback]:
+    """Those that take part in the computation and its decisions, and write nothing: the same on all workers.
+
+    Counting comes first, since all others read the counters; then the evaluation, since all others read its results.
+    """
+    settings = estimator.settings
+    callbacks = [StepCounter(progress=progress)]
+    if settings.useXLA:
+        callbacks.append(StopOnNanLoss(progress=progress))
+    callbacks += [
+        EpochStart(random_seed=settings.random_seed, epoch_sums=estimator.model.epoch_sums,
+                   resumed_epoch=progress.epoch if progress.step_in_epoch else None),
+        Evaluation(evaluate=estimator.evaluate, progress=progress, metric=settings.earlystopping_metric,
+                   mode=settings.earlystopping_mode or "min", num_epochs=settings.nbEpoch,
+                   least_seconds_between=settings.eval_not_rerun_until_sec,
+                   agree=lambda is_due: bool(estimator.workers.chief_says(is_due))),
+        *_user_callbacks(estimator)]
+    if settings.early_stopping_patience:
+        callbacks.append(EarlyStopping(progress=progress, patience=settings.early_stopping_patience))
+    return callbacks
 
 
 def _tensorboard_callbacks(estimator: Estimator, *, folder: ExperimentFolder,

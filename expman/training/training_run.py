@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -17,9 +17,12 @@ from expman.training.callbacks.console_progress import ConsoleProgress
 from expman.training.callbacks.stop_on_signal import StopOnSignal
 from expman.training.checkpoints import CheckpointStore
 from expman.training.event_files import mark_restart
+from expman.training.finite_check import first_not_finite, is_not_finite
+from expman.training.input_data import InputData
 from expman.training.op_errors import readable_message
-from expman.training.pass_dataset import PassDataset
 from expman.training.progress import TrainingProgress
+from expman.training.replica_batches import passes
+from expman.training.seeds import seed_epoch
 from expman.training.training_callbacks import training_callbacks
 
 if TYPE_CHECKING:
@@ -47,40 +50,47 @@ class TrainingRun:
         if restart:
             self._resume(extend=extend)
         self._write_state("training")
-        stop_on_signal = StopOnSignal()
-        settings = self._estimator.settings
-        callbacks = [
-            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress),
-            Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds),
-            ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,
-                            steps_per_epoch=self._estimator.train_data.steps_per_epoch),
-            stop_on_signal]
+        stop_on_signal = StopOnSignal(agree=self._estimator.workers.any_signal)
         try:
             with self._recorded_end(), self._explained_failures():
-                self._fit(callbacks)
+                self._fit([*self._callbacks(), stop_on_signal])
         finally:
             stop_on_signal.restore_handlers()
         return self._progress
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        settings, train_data = self._estimator.settings, self._estimator.train_data
+        return [
+            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress),
+            Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds),
+            ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,
+                            steps_per_epoch=train_data.steps_per_epoch)]
 
     def _resume(self, *, extend: bool) -> None:
         """Brings variables, counters, datasets and TensorBoard's curves back to the newest checkpoint."""
         progress = self._progress
         restored = self._checkpoints.restore_newest(progress)
+        if progress.step != self._estimator.workers.chief_says(progress.step):
+            raise TrainingError(f"This worker finds another checkpoint, {restored}, than the chief. {self._folder.path} must be "
+                                "the same folder for all workers, on a file system that they share.")
         _LOGGER.info("Training goes on after epoch %d, step %d (%s).", progress.epoch, progress.step,
                      restored or "from the start: there is no checkpoint yet")
         progress.stop_reason, progress.stopped_early = "", progress.stopped_early and not extend
-        for logs in (self._folder.train_logs, self._folder.validation_logs):
-            mark_restart(logs, first_step=progress.step + 1)
+        self._mark_restart()
         self._estimator.train_data.skip_passes(progress.epoch)
         self._estimator.validation_data.skip_passes(progress.num_evaluations + progress.num_projections)
 
+    def _mark_restart(self) -> None:
+        for logs in (self._folder.train_logs, self._folder.validation_logs):
+            mark_restart(logs, first_step=self._progress.step + 1)
+
     def _fit(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """One call of Keras' `fit` for the rest of an epoch that a restart resumes, and one for all further epochs."""
-        progress, dataset = self._progress, self._estimator.train_data.dataset
+        progress, dataset, model = self._progress, self._estimator.train_data.dataset, self._estimator.model
 
         def fit(data: tf.data.Dataset, num_epochs: int) -> None:
-            self._estimator.model.fit(PassDataset(data, pass_number=lambda: progress.epoch), epochs=num_epochs,
-                                      initial_epoch=progress.epoch, shuffle=False, verbose=0, callbacks=callbacks)
+            model.fit(passes(data, strategy=model.distribute_strategy, pass_number=lambda: progress.epoch), epochs=num_epochs,
+                      initial_epoch=progress.epoch, shuffle=False, verbose=0, callbacks=callbacks)
 
         if progress.step_in_epoch:
             fit(dataset.skip(progress.step_in_epoch), progress.epoch + 1)
@@ -103,7 +113,7 @@ class TrainingRun:
         except BaseException as error:
             is_stopped = isinstance(error, TrainingStoppedError)
             if is_stopped:
-                self._checkpoints.save(self._progress)
+                self._save()
             self._progress.stop_reason = f"{type(error).__name__}: {error}"
             try:
                 self._write_state("stopped" if is_stopped or isinstance(error, KeyboardInterrupt) else "failed")
@@ -119,14 +129,27 @@ class TrainingRun:
         try:
             yield
         except tf.errors.OpError as error:
-            place = f"Training failed in step {int(model.optimizer.iterations) + 1}, epoch {self._progress.epoch + 1}"
-            found = model.finite_check.explain(error)
-            if found is None:
-                raise TrainingError(f"{place}: {readable_message(error)}") from error
-            raise TrainingError(
-                f"{place}: the loss or its gradient is not finite. {found} The weights were not updated by it, and the "
-                "checkpoints are good. Correct the data or the loss, lower initial_learning_rate, or set gradient_clip_norm; "
-                "then restart.") from error
+            place = f"Training failed in step {int(model.optimizer.iterations.numpy()) + 1}, epoch {self._progress.epoch + 1}"
+            if is_not_finite(error):
+                found = first_not_finite(model, self._batch_of_next_step())
+                raise TrainingError(
+                    f"{place}: the loss or its gradient is not finite. {found} The weights were not updated by it, and the "
+                    "checkpoints are good. Correct the data or the loss, lower initial_learning_rate, or set "
+                    "gradient_clip_norm; then restart.") from error
+            if self._estimator.workers.number > 1:
+                raise TrainingError(
+                    f"{place}: another worker ended or failed; its log tells why. Restart all workers with "
+                    f"--restart_interrupted --model_dir {self._folder.path}. TensorFlow says: {readable_message(error)}") from error
+            raise TrainingError(f"{place}: {readable_message(error)}") from error
         except OSError as error:
             raise TrainingError(f"Training failed after step {self._progress.step}: {error}. What was written before is "
                                 "complete: make room or mend the folder, then restart.") from error
+
+    def _batch_of_next_step(self) -> tuple[Any, Any]:
+        """The batch of the step that failed, found again as a restart would find it."""
+        settings, progress = self._estimator.settings, self._progress
+        data = InputData(settings, for_training=True)
+        data.skip_passes(progress.epoch)
+        seed_epoch(settings.random_seed, progress.epoch)
+        steps_before_epoch = progress.step - progress.step_in_epoch
+        return next(iter(data.dataset.skip(int(self._estimator.model.optimizer.iterations.numpy()) - steps_before_epoch)))

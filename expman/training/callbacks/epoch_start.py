@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 
+from expman.training.seeds import seed_epoch
+
 
 class EpochStart(keras.callbacks.Callback):
-    """Seeds Python's and NumPy's global generators by the epoch's number, and continues the means of a resumed epoch.
+    """Seeds Python's and NumPy's global generators by the epoch's number, and starts or resumes the sums over the epoch.
 
-    Pipelines that draw from these generators thereby depend on the epoch alone, not on all that was drawn before it.
+    At the epoch's end its mean loss goes into the logs.
 
     Arguments:
         random_seed: of the experiment; None: no seeding.
-        running_means: the variables of the means over the epoch, with the values of the checkpoint; Keras sets them to zero
-            when an epoch starts.
+        epoch_sums: the model's; holds the values of the checkpoint when an epoch is resumed.
         resumed_epoch: the epoch, from 0, that starts in its middle; None when none does.
     """
 
-    def __init__(self, *, random_seed: int | None, running_means: Sequence[keras.Variable], resumed_epoch: int | None) -> None:
+    def __init__(self, *, random_seed: int | None, epoch_sums: keras.Variable, resumed_epoch: int | None) -> None:
         super().__init__()
         self._random_seed = random_seed
+        self._epoch_sums = epoch_sums
         self._resumed_epoch = resumed_epoch
-        self._resumed_means = [(variable, variable.numpy()) for variable in running_means]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if self._random_seed is not None:
-            seed = (self._random_seed + epoch) % 2**32
-            random.seed(seed)
-            np.random.seed(seed)
-        if epoch == self._resumed_epoch:
-            for variable, value in self._resumed_means:
-                variable.assign(value)
+        seed_epoch(self._random_seed, epoch)
+        if epoch != self._resumed_epoch:
+            self._epoch_sums.assign(np.zeros(4))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        # Keras gives no loss when a resumed epoch has no step left.
-        logs.setdefault("loss", float(self._resumed_means[0][0] / self._resumed_means[1][0]))
+        weighted_loss, num_samples, _, _ = self._epoch_sums.numpy()
+        logs["loss"] = float(weighted_loss / num_samples)

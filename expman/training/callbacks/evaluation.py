@@ -21,13 +21,14 @@ class Evaluation(keras.callbacks.Callback):
         mode: 'min' or 'max'.
         num_epochs: the last epoch; it is always evaluated.
         least_seconds_between: an epoch that ends sooner than this after the last evaluation is not evaluated.
+        agree: makes of this process' answer to whether enough time has passed that of all workers.
 
     Raises:
         TrainingError: no evaluation gives `metric`.
     """
 
     def __init__(self, *, evaluate: Callable[[], Mapping[str, float]], progress: TrainingProgress, metric: str, mode: str,
-                 num_epochs: int, least_seconds_between: float) -> None:
+                 num_epochs: int, least_seconds_between: float, agree: Callable[[bool], bool] = bool) -> None:
         super().__init__()
         self._evaluate = evaluate
         self._progress = progress
@@ -35,12 +36,13 @@ class Evaluation(keras.callbacks.Callback):
         self._sign = 1 if mode == "min" else -1
         self._num_epochs = num_epochs
         self._least_seconds_between = least_seconds_between
+        self._agree = agree
         self._last_evaluation = -float("inf")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         progress = self._progress
         is_last = epoch + 1 >= self._num_epochs
-        is_due = time.monotonic() - self._last_evaluation >= self._least_seconds_between
+        is_due = self._agree(time.monotonic() - self._last_evaluation >= self._least_seconds_between)
         progress.evaluated, progress.improved = is_due or is_last, False
         if not progress.evaluated:
             return

@@ -44,7 +44,7 @@ class MetricsCsv(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         row = {"epoch": epoch + 1, "step": self._progress.step, "seconds": f"{time.monotonic() - self._epoch_start:.3f}",
-               "learning_rate": float(self.model.optimizer.learning_rate), **logs}
+               "learning_rate": float(self.model.optimizer.learning_rate.numpy()), **logs}
         self._rows.append({name: str(value) for name, value in row.items()})
         columns = list(dict.fromkeys([*_FIRST_COLUMNS, *(name for row in self._rows for name in row)]))
         table = io.StringIO()

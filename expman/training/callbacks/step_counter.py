@@ -24,7 +24,7 @@ class StepCounter(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         # Read from the optimizer: an execution of several steps that meets the end of the data is shorter than announced.
-        self._progress.step = int(self.model.optimizer.iterations)
+        self._progress.step = int(self.model.optimizer.iterations.numpy())
         self._progress.step_in_epoch = self._progress.step - self._steps_before_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -17,12 +18,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopOnSignal(keras.callbacks.Callback):
     """Finishes the running execution after SIGINT or SIGTERM; a second signal ends the process as usual.
 
+    Arguments:
+        agree: makes of the signal that this process received, or None, the one that any of the workers received, so that
+            all stop after the same step.
+
     Raises:
         TrainingStoppedError: out of `fit`, after a signal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, agree: Callable[[int | None], int | None] = lambda received: received) -> None:
         super().__init__()
+        self._agree = agree
         self._received: int | None = None
         self._previous_handlers: dict[int, Any] = {}
 
@@ -50,5 +56,6 @@ class StopOnSignal(keras.callbacks.Callback):
         self.restore_handlers()
 
     def _stop_if_asked(self) -> None:
-        if self._received is not None:
-            raise TrainingStoppedError(signal.Signals(self._received))
+        received = self._agree(self._received)
+        if received is not None:
+            raise TrainingStoppedError(signal.Signals(received))

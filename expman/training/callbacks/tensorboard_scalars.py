@@ -37,6 +37,9 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self._train, self._validation = (tf.summary.create_file_writer(str(folder)) for folder in self._folders)
         self._last_step, self._last_time = self._progress.step, time.monotonic()
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._last_sums = self.model.epoch_sums.numpy()
+
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if self._steps_between and self._progress.step - self._last_step >= self._steps_between:
             self._write_training_point()
@@ -57,12 +60,11 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self._validation.close()
 
     def _write_training_point(self) -> None:
-        step, now = self._progress.step, time.monotonic()
+        step, now, sums = self._progress.step, time.monotonic(), self.model.epoch_sums.numpy()
+        weighted_loss, num_samples, sum_of_norms, num_steps = sums - self._last_sums
         with self._train.as_default(step=step):
-            tf.summary.scalar("loss", self.model.recent_loss.result())
-            tf.summary.scalar("gradient_norm", self.model.recent_gradient_norm.result())
+            tf.summary.scalar("loss", weighted_loss / num_samples)
+            tf.summary.scalar("gradient_norm", sum_of_norms / num_steps)
             tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
             tf.summary.scalar("steps_per_second", (step - self._last_step) / max(now - self._last_time, 1e-9))
-        self.model.recent_loss.reset_state()
-        self.model.recent_gradient_norm.reset_state()
-        self._last_step, self._last_time = step, now
+        self._last_step, self._last_time, self._last_sums = step, now, sums

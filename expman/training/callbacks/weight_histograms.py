@@ -31,10 +31,15 @@ class WeightHistograms(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if not self._progress.evaluated:
             return
-        with self._writer.as_default(step=self._progress.step):
-            for weight in self._weights:
-                tf.summary.histogram(f"weights/{weight.path}", weight.value)
+        with self._writer.as_default():
+            self._write(tf.constant(self._progress.step, tf.int64))
         self._writer.flush()
+
+    @tf.function(autograph=False)
+    def _write(self, step: tf.Tensor) -> None:
+        """In a graph, since the many small ops of a histogram take several times as long one by one."""
+        for weight in self._weights:
+            tf.summary.histogram(f"weights/{weight.path}", weight.value, step=step)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._writer.close()

@@ -1,0 +1,25 @@
+"""Reads one training and one validation batch and shows what is in them."""
+
+from __future__ import annotations
+
+from expman.dry_run.batch_description import described_tensors
+from expman.dry_run.check import Finding
+from expman.dry_run.dry_run import DryRun
+from expman.training.input_data import InputData
+
+
+def check_batches(run: DryRun) -> Finding:
+    """Builds the user's two datasets; values that are not finite are warned of, since a loss may mask them."""
+    run.train_data = InputData(run.settings, for_training=True)
+    run.validation_data = InputData(run.settings, for_training=False)
+    details = []
+    for described_as, data in (("training", run.train_data), ("validation", run.validation_data)):
+        features, labels = data.first_batch
+        details += described_tensors(f"{described_as} features", features)
+        details += described_tensors(f"{described_as} labels", labels)
+    summary = f"{_length(run.train_data)} for training, {_length(run.validation_data)} for validation"
+    return Finding(summary, tuple(details))
+
+
+def _length(data: InputData) -> str:
+    return "an unknown number" if data.steps_per_epoch is None else f"{data.steps_per_epoch:,} batches"
