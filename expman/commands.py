@@ -160,7 +160,8 @@ def _new_folder(settings: Settings, *, workers: Any) -> ExperimentFolder:
 
 
 @contextlib.contextmanager
-def _kept_by_chief(folder: ExperimentFolder, settings: Settings, *, estimator: Any, is_restart: bool = False) -> Iterator[None]:
+def _kept_by_chief(folder: ExperimentFolder, settings: Settings, *, estimator: Any, is_restart: bool = False
+                   ) -> Iterator[None]:
     """Locks the folder and records the data during a training; the other workers leave both to the chief."""
     print(f"experiment {folder.path}", flush=True)
     if not estimator.workers.is_chief:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +13,6 @@ from expman.errors import ExportError
 from expman.experiment_folder import exported_versions, publish_folder
 from expman.export.served_model import ServedModel
 
-_LOGGER = logging.getLogger(__name__)
 _RELATIVE_TOLERANCE = 1e-4
 _UNFINISHED = ".unfinished-version"
 

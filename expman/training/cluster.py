@@ -24,9 +24,9 @@ def multi_worker_strategy() -> tf.distribute.MultiWorkerMirroredStrategy:
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:  # "Collective ops must be configured at program startup"
-        raise TrainingError("MultiWorkerMirroredStrategy must be set up before TensorFlow computes anything in this process: "
-                            "start each experiment in a process of its own, and move TensorFlow ops at the top level of the "
-                            f"settings and model files into functions. TensorFlow says: {error}") from error
+        raise TrainingError("MultiWorkerMirroredStrategy must be set up before TensorFlow computes anything in this "
+                            "process: start each experiment in a process of its own, and move TensorFlow ops at the top "
+                            f"level of the settings and model files into functions. TensorFlow says: {error}") from error
 
 
 def _check_tf_config(text: str | None) -> None:

@@ -14,6 +14,7 @@ from expman.settings import Settings, Unavailable
 from expman.training import weights_averaging
 from expman.training.devices import model_device
 from expman.training.finite_check import require_finite
+from expman.training.network import build_network, check_same_weights, network_inputs, random_states
 from expman.training.replicas import mean_over_replicas
 
 _EMBEDDING_OUTPUT = "code"
@@ -43,12 +44,13 @@ class ExperimentModel(keras.Model):
         self._settings = settings
         self._placement = model_device(settings.used_gpu_IDs)
         inputs_spec = tf.function(self.preprocess).get_concrete_function(features_spec).structured_outputs
-        self._input_specs = _flat_specs(settings, inputs_spec)
-        self.network = self._build_network("train")
-        inference_network = self._build_network("infer") if settings.declares("model", "mode") else self.network
+        input_specs = network_inputs(settings, inputs_spec)
+        self.network = build_network(settings, input_specs, mode="train")
+        is_distinct = settings.declares("model", "mode")
+        inference_network = build_network(settings, input_specs, mode="infer") if is_distinct else self.network
+        check_same_weights(settings, self.network, inference_network)
         # Behind a function, out of Keras' sight: the weights of this second network are never used, see `infer`.
         self._inference_network = lambda: inference_network
-        self._check_same_weights()
         self._eval_metrics: dict[str, keras.metrics.Metric] = {}
         self.epoch_sums = keras.Variable(np.zeros(4), dtype="float64", trainable=False, name="epoch_sums",
                                          aggregation="only_first_replica")
@@ -68,7 +70,7 @@ class ExperimentModel(keras.Model):
         network = self._inference_network()
         with keras.StatelessScope(state_mapping=self._inference_weights()) as scope:
             outputs = _in_full_precision(network(inputs, training=False))
-        for state in _random_states(network):
+        for state in random_states(network):
             advanced = scope.get_current_value(state)
             if advanced is not None:
                 state.assign(advanced)
@@ -239,31 +241,6 @@ class ExperimentModel(keras.Model):
                 self._eval_metrics[name] = made if isinstance(made, keras.metrics.Metric) else made()
         return self._eval_metrics[name]
 
-    def _build_network(self, mode: str) -> keras.Model:
-        settings = self._settings
-        data = {name: keras.Input(shape=spec.shape[1:], dtype=spec.dtype.name, name=name or None)
-                for name, spec in self._input_specs.items()}
-        data = data if _is_named(self._input_specs) else data[""]
-        returned = settings.call("model", data=data, n_outputs=settings.n_outputs, hparams=settings.hparams, mode=mode)
-        outputs = returned(data) if isinstance(returned, keras.Model) else returned
-        place = settings.place_of("model")
-        if not isinstance(outputs, Mapping) or not outputs:
-            raise UserCodeError(f"{place}: model must return a dict from names to Keras tensors, e.g. "
-                                f"{{'{settings.served_head}': tensor}}. Got {type(outputs).__name__}.")
-        for name, tensor in outputs.items():
-            if not isinstance(tensor, keras.KerasTensor):
-                raise UserCodeError(f"{place}: output '{name}' of model must be a Keras tensor. Got {type(tensor).__name__}.")
-        if not settings.defines("model_outputs_postprocessing_for_serving") and settings.served_head not in outputs:
-            raise UserCodeError(f"{place}: model must return an output named as served_head = '{settings.served_head}'. "
-                                f"Its outputs are: {', '.join(outputs)}.")
-        return keras.Model(inputs=data, outputs=dict(outputs), name="network")
-
-    def _check_same_weights(self) -> None:
-        trained, inferring = self.network.weights, self._inference_network().weights
-        if [weight.shape for weight in trained] != [weight.shape for weight in inferring]:
-            raise UserCodeError(f"{self._settings.place_of('model')}: model must create the same weights with mode='train' "
-                                f"({len(trained)} weights) as with mode='infer' ({len(inferring)} weights).")
-
     def _inference_weights(self) -> list[tuple[keras.Variable, Any]]:
         """For each weight of the network that infers, the variable whose value it takes."""
         sources = {id(weight): weight for weight in self.network.weights}
@@ -288,24 +265,3 @@ def _with_num_samples(data: tuple[Any, Any]) -> tuple[Any, Any, tf.Tensor]:
         return features, labels, num_samples
     features, labels = data
     return features, labels, tf.shape(tf.nest.flatten(features)[0])[0]
-
-
-def _flat_specs(settings: Settings, spec: Any) -> dict[str, tf.TensorSpec]:
-    """The specs of the network's inputs by name; '' names a single tensor."""
-    named = dict(spec) if isinstance(spec, Mapping) else {"": spec}
-    for name, entry in named.items():
-        if not hasattr(entry, "shape") or entry.shape.rank in (None, 0):
-            raise UserCodeError(f"{settings.place_of('data_preprocess')}: data_preprocess must return a tensor, or a dict from "
-                                f"names to tensors, of known rank with the batch as first dimension. Got {entry}"
-                                + (f" for '{name}'." if name else "."))
-    return named
-
-
-def _is_named(specs: Mapping[str, tf.TensorSpec]) -> bool:
-    return "" not in specs
-
-
-def _random_states(network: keras.Model) -> list[keras.Variable]:
-    """The states of the random generators in a network, which an inference may advance (Monte Carlo dropout)."""
-    weights = set(map(id, network.weights))
-    return [variable for variable in network.variables if id(variable) not in weights]

@@ -22,7 +22,7 @@ class SharedPasses(PassDataset, tf.distribute.DistributedDataset):
     """Gives each replica its part of each batch, as ((features, labels), number of samples that count).
 
     TensorFlow's own way of sharing leaves replicas without any sample when a batch is incomplete, where a mean is not a
-    number. Here the parts differ by one sample at most, and a replica for which none is left repeats one that counts nothing.
+    number. Here the parts differ by one sample at most, and a replica for which none is left gets one that counts nothing.
     Each process reads all batches and takes its parts: all must see the same data in the same order.
 
     Arguments:

@@ -39,12 +39,12 @@ def check_replicas(settings: Settings, *, num_replicas: int) -> None:
         TrainingError: there are several replicas and such a setting.
     """
     faults = {
-        "steps_per_execution": (settings.steps_per_execution or 1) > 1 and "TensorFlow runs them one step at a time: remove it",
-        "gradient_accumulation_steps": settings.gradient_accumulation_steps > 1 and "Keras cannot accumulate in them: set it "
-                                                                                    "to 1, and a larger batch_size",
-        "random_seed": settings.random_seed is None and "all processes must draw the same order of the data: set it"}
-    found = [f"{name} = {getattr(settings, name)} does not go with {num_replicas} devices: {fault}."
-             for name, fault in faults.items() if fault]
+        "steps_per_execution": ((settings.steps_per_execution or 1) > 1, "TensorFlow runs one step at a time: remove it"),
+        "gradient_accumulation_steps": (settings.gradient_accumulation_steps > 1,
+                                        "Keras cannot accumulate there: set it to 1, and a larger batch_size"),
+        "random_seed": (settings.random_seed is None, "all must draw the same order of the data: set it")}
+    found = [f"{name} = {getattr(settings, name)} does not go with {num_replicas} devices: {remedy}."
+             for name, (is_wrong, remedy) in faults.items() if is_wrong]
     if num_replicas > 1 and found:
         raise TrainingError("\n".join(found))
 

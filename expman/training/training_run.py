@@ -139,7 +139,8 @@ class TrainingRun:
             if self._estimator.workers.number > 1:
                 raise TrainingError(
                     f"{place}: another worker ended or failed; its log tells why. Restart all workers with "
-                    f"--restart_interrupted --model_dir {self._folder.path}. TensorFlow says: {readable_message(error)}") from error
+                    f"--restart_interrupted --model_dir {self._folder.path}. "
+                    f"TensorFlow says: {readable_message(error)}") from error
             raise TrainingError(f"{place}: {readable_message(error)}") from error
         except OSError as error:
             raise TrainingError(f"Training failed after step {self._progress.step}: {error}. What was written before is "
