@@ -9,7 +9,8 @@ from expman.training.execution_length import forward_seconds, steps_per_executio
 
 
 @pytest.mark.parametrize(("forward", "steps_per_epoch", "expected"), [
-    (0.0001, 10_000, 333), (0.0, 10_000, 500), (0.0001, 40, 40), (0.01, 10_000, 3), (0.5, 10_000, 1), (0.0001, None, 333)])
+    (0.0004, 10_000, 250), (0.0, 10_000, 500), (0.0001, 40, 40), (0.002, 10_000, 25), (0.01, 10_000, 3), (0.5, 10_000, 1),
+    (0.0004, None, 250)])
 def test_an_execution_takes_about_a_tenth_of_a_second_and_at_most_an_epoch(forward, steps_per_epoch, expected):
     assert steps_per_execution(forward_seconds=forward, steps_per_epoch=steps_per_epoch) == expected
 

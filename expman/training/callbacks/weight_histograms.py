@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from tensorboard.plugins.histogram.summary import histogram_pb
 
 from expman.training.progress import TrainingProgress
 
@@ -31,15 +32,12 @@ class WeightHistograms(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if not self._progress.evaluated:
             return
-        with self._writer.as_default():
-            self._write(tf.constant(self._progress.step, tf.int64))
+        with self._writer.as_default(step=self._progress.step):
+            for weight in self._weights:
+                # Computed by NumPy: TensorFlow's op makes a dozen small ones of it, or a graph of them that takes long to trace.
+                summary = histogram_pb(f"weights/{weight.path}", weight.numpy())
+                tf.summary.experimental.write_raw_pb(summary.SerializeToString())
         self._writer.flush()
-
-    @tf.function(autograph=False)
-    def _write(self, step: tf.Tensor) -> None:
-        """In a graph, since the many small ops of a histogram take several times as long one by one."""
-        for weight in self._weights:
-            tf.summary.histogram(f"weights/{weight.path}", weight.value, step=step)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._writer.close()
