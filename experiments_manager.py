@@ -117,7 +117,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", metavar="N", type=_port, help="gRPC port, instead of tensorflow_server_port")
     parser.add_argument("--predict_stream", metavar="N", type=int, default=1,
                         help="with --predict: number of samples; negative: until Client_IO raises StopIteration")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors; with --predict: pass debugMode=True to Client_IO")
+    parser.add_argument("--debug", action="store_true",
+                        help="show tracebacks of errors; with --predict: pass debugMode=True to Client_IO")
     options = parser.parse_args(arguments)
     needs_folder = options.usersettings is None
     if needs_folder and options.model_dir is None:

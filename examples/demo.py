@@ -25,27 +25,26 @@ def main() -> int:
         print(ready, end="")
         if not ready:
             return server.wait() or 1
-        answered = _start(["--predict", "--model_dir", folder, "--port", str(port), "--predict_stream", "-1"]).communicate()[0]
+        client = _start(["--predict", "--model_dir", folder, "--port", str(port), "--predict_stream", "-1"])
+        answered, _ = client.communicate()
         print(answered)
     finally:
         if server.poll() is None:
             server.send_signal(signal.SIGINT)
             server.wait(_STOP_TIMEOUT_SECONDS)
-    if "accuracy" not in answered:
-        return 1
+    if client.returncode != 0:
+        return client.returncode
     state = json.loads((_ROOT / folder / "state.json").read_text(encoding="utf-8"))
-    print(f"The experiment lies in {folder}: {state['epoch']} epochs, accuracy {state['best_metrics']['accuracy']:.4f} after the best, "
-          f"epoch {state['best_epoch']}.\nNow try yourself:")
+    print(f"The experiment lies in {folder}: {state['epoch']} epochs, accuracy {state['best_metrics']['accuracy']:.4f} after "
+          f"the best, epoch {state['best_epoch']}.\nNow try yourself:")
+    programs = Path(sys.executable).parent
+    prefix = f"{programs.relative_to(_ROOT)}/" if programs.is_relative_to(_ROOT) else ""
     for command in (f"tensorboard --logdir {folder}",
                     f"python experiments_manager.py --start_server --model_dir {folder}",
                     f"python experiments_manager.py --predict --model_dir {folder} --predict_stream -1",
                     "python experiments_manager.py --usersettings examples/regression/mysettings_curve_fitting.py"):
-        print(f"  {Path(sys.executable).parent.relative_to(_ROOT) if _in_root() else 'bin'}/{command}")
+        print(f"  {prefix}{command}")
     return 0
-
-
-def _in_root() -> bool:
-    return Path(sys.executable).is_relative_to(_ROOT)
 
 
 def _train() -> str:
