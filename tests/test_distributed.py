@@ -26,6 +26,8 @@ from expman.training.cluster import multi_worker_strategy
 from expman.training.replica_batches import part_of_batch
 from expman.training.replicas import check_replicas
 
+pytestmark = pytest.mark.slow
+
 MIRRORED = "\ndistribution_strategy = 'MirroredStrategy'\n"
 WORKERS = "\ndistribution_strategy = 'MultiWorkerMirroredStrategy'\n"
 ON_TWO_DEVICES = '''\

@@ -19,7 +19,7 @@ from expman.training.profile_trace import ProfileEvent, read_events, write_trace
 
 
 def run_profiled(folder: Path, added: str) -> Path:
-    file = write_experiment(folder, ("nbEpoch = 2", f"nbEpoch = 2\nuse_profiling = True\n{added}"))
+    file = write_experiment(folder, ("steps_per_execution = 1", f"use_profiling = True\n{added}"))
     return Path(experiments_manager.run(file)["sessionFolder"])
 
 
@@ -74,8 +74,7 @@ def test_a_slow_pipeline_shows_as_input(tmp_path):
                 "import time\n    wait = lambda x: time.sleep(0.02) or x\n"
                 "    return dataset.batch(batch_size).map(lambda x, y: "
                 "(tf.ensure_shape(tf.py_function(wait, [x], tf.float32), [None, 3]), y))")
-    file = write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 1\nuse_profiling = True\nnb_train_samples = 320\n"
-                                       "steps_per_execution = 1"), pipeline)
+    file = write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 1\nuse_profiling = True\nnb_train_samples = 320"), pipeline)
     folder = Path(experiments_manager.run(file)["sessionFolder"])
     report = summarise(read_events(next((folder / "logs" / "profile").rglob("*.xplane.pb"))))
     assert report.input > max(report.compute, report.host)

@@ -18,6 +18,8 @@ from test_restart import untimed
 
 from expman.experiment_folder import ExperimentFolder, exported_versions
 
+pytestmark = pytest.mark.slow
+
 NUM_KILLS = 20
 NUM_EPOCHS = 6
 STEPS_PER_EPOCH = 30
@@ -26,7 +28,7 @@ STEPS_PER_EPOCH = 30
 # averages, a learning rate in stairs, early stopping. Each batch waits, so that a kill meets every part of an epoch.
 REPLACEMENTS = (
     ("nbEpoch = 2", f"nbEpoch = {NUM_EPOCHS}\ncheckpoint_every_seconds = 0.03\nnum_epochs_per_decay = 1\n"
-     "learning_rate_decay_factor = 0.7\nearly_stopping_patience = 20\nuse_profiling = False"),
+     "learning_rate_decay_factor = 0.7\nearly_stopping_patience = 20"),
     ("batch_size = 16", "batch_size = 3"),
     ("steps_per_execution = 1", "steps_per_execution = 2"),
     ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)", '''import random, time
