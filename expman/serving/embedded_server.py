@@ -16,7 +16,6 @@ from expman.serving.grpc_services import ModelService, PredictionService
 from expman.serving.predictor import SavedModelPredictor
 from expman.serving.stop_signals import stop_signals
 from expman.serving.version_store import VersionStore
-from expman.tensorflow_notices import start_tensorflow
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -103,7 +102,6 @@ def _choose_device(on_gpu: bool) -> None:
     Raises:
         ServingError: TensorFlow has been used in this process already, and its devices cannot be changed any more.
     """
-    start_tensorflow()
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
