@@ -16,7 +16,7 @@ from expman.user_module import UserModule, user_code
 from expman.user_traceback import is_user_file
 
 _PROJECT_FOLDER = Path(__file__).resolve().parent.parent
-_PROJECT_FILES = ("expman", "model_zoo", "experiments_manager.py", "experiments_settings_checker.py",
+_PROJECT_FILES = ("expman", "model_zoo", "data_pipelines", "experiments_manager.py", "experiments_settings_checker.py",
                   "DataProvider_input_pipeline.py")
 _PROTOTYPES = {prototype.name: prototype for prototype in (*checker.PROTOTYPES, checker.MODEL_PROTOTYPE)}
 

@@ -8,7 +8,8 @@ import traceback
 from pathlib import Path
 
 _FOREIGN_FOLDERS = tuple(f"{Path(folder).resolve()}{os.sep}" for folder in {
-    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")), Path(__file__).parent})
+    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    *(Path(__file__).parent.parent / package for package in ("expman", "data_pipelines"))})
 
 _AUTOGRAPH_MARK = "__autograph_generated_file"  # TensorFlow's rewriting of a function; its frames repeat the user's
 

@@ -21,6 +21,7 @@ FORBIDDEN = {
     "expman/settings.py": ("expman.training", "expman.serving", "expman.export"),
     "model_zoo": ("expman",),
     "DataProvider_input_pipeline.py": ("expman",),
+    "data_pipelines": ("expman", "model_zoo"),
 }
 CHEAP = ("experiments_manager", "experiments_settings_checker", "expman.commands", "expman.settings",
          "expman.experiment_folder", "expman.serving.engines")

@@ -1,0 +1,38 @@
+"""Checks of the arguments that the pipelines share; each error names the argument, its value and what is expected."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+
+def file_list(files: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """The paths as a list of str.
+
+    Raises:
+        ValueError: there is none, or one path was given instead of a list.
+        FileNotFoundError: some do not exist; the message lists them.
+    """
+    if isinstance(files, (str, os.PathLike)):
+        raise ValueError(f"files must be a list of paths. Got the single path {os.fspath(files)!r}. Write [path].")
+    paths = [os.fspath(file) for file in files]
+    if not paths:
+        raise ValueError("files is empty. extractFilenames(root_dir, file_extension) lists the files of a folder.")
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise FileNotFoundError(f"{len(missing)} of {len(paths)} files do not exist: {shown}.")
+    return paths
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raises ValueError when a number is too small."""
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}. Got {value!r}.")
+
+
+def one_of(name: str, value: object, choices: Iterable[object]) -> None:
+    """Raises ValueError when a value is none of the choices."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")
