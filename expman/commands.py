@@ -208,6 +208,6 @@ def _data_recorded(folder: ExperimentFolder, settings: Settings, *, estimator: A
 
 def _result(folder: ExperimentFolder, progress: Any) -> dict[str, Any]:
     """What a sweep or a caller from Python wants to know; `status` is hyperopt's word for success."""
-    return {**(progress.best_metrics or {}), "status": "ok", "global_step": progress.step,
+    return {**(progress.best_metrics or progress.last_metrics or {}), "status": "ok", "global_step": progress.step,
             "sessionFolder": str(folder.path),
             "last_exported_model": str(folder.path / progress.last_exported_model) if progress.last_exported_model else None}

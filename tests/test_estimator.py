@@ -17,8 +17,10 @@ import experiments_manager
 from expman.errors import TrainingError
 from expman.experiment_folder import ExperimentFolder
 from expman.settings import load_settings
+from expman.training.callbacks.evaluation import Evaluation
 from expman.training.estimator import Estimator
 from expman.training.learning_rate import learning_rate_schedule
+from expman.training.progress import TrainingProgress
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, str]]:
@@ -283,6 +285,18 @@ def addon_callbacks(model, train_samples, val_samples):
     rows = read_metrics(experiment.path)
     seen = (tmp_path / "seen.txt").read_text().splitlines()
     assert seen == [f"{number} {float(row['val_mae']):.6f}" for number, row in enumerate(rows)]
+
+
+def test_a_metric_that_is_not_a_number_is_no_improvement():
+    progress, values = TrainingProgress(), iter([float("nan"), 3.0, float("nan"), 2.0, 2.5])
+    evaluation = Evaluation(evaluate=lambda: {"error": next(values)}, progress=progress, metric="error", mode="min",
+                            num_epochs=5, least_seconds_between=0)
+    improved = []
+    for epoch in range(5):
+        evaluation.on_epoch_end(epoch, {})
+        improved.append(progress.improved)
+    assert improved == [False, True, False, True, False]
+    assert (progress.best_value, progress.best_epoch) == (2.0, 4)
 
 
 def test_validation_summaries_are_drawn(tmp_path):

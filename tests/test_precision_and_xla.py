@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from settings_files import write_experiment
+from settings_files import MODEL, write_experiment
 
 from expman.experiment_folder import ExperimentFolder
 from expman.settings import load_settings
@@ -52,6 +52,17 @@ def test_mixed_precision_computes_in_bfloat16_on_the_cpu_as_plain_keras_does(tmp
     for one, other, full in zip(estimator.model.trainable_variables, expected, in_float32):
         np.testing.assert_allclose(one.numpy(), other, rtol=0.02, atol=0.02)
         assert not np.array_equal(one.numpy(), full)
+
+
+def test_the_users_functions_get_float32_from_both_networks_of_a_model_with_a_mode(tmp_path):
+    write_experiment(tmp_path, ("get_total_loss(predictions, labels):", """get_total_loss(predictions, labels):
+    assert predictions.dtype == tf.float32, predictions.dtype"""), added="\nenable_mixed_precision = True\n",
+                     model=MODEL.replace("hparams)", "hparams, mode)"))
+    estimator = Estimator(settings=load_settings(tmp_path / "mysettings.py"))
+    estimator.train(ExperimentFolder.create(working_folder=tmp_path, session_name="a", hparams={}))
+    features = estimator.train_data.first_batch[0]
+    for is_training in (True, False):
+        assert estimator.model(features, training=is_training)["prediction"].dtype == tf.float32
 
 
 def test_xla_changes_only_the_rounding(tmp_path):

@@ -63,7 +63,7 @@ class ExperimentModel(keras.Model):
     def call(self, features: Any, training: bool = False) -> dict[str, tf.Tensor]:
         """Raw features to the outputs of the network, before postprocessing; with averaged weights unless training."""
         inputs = self.preprocess(features)
-        return self.network(inputs, training=True) if training else self.infer(inputs)
+        return self.outputs_in_training(inputs) if training else self.infer(inputs)
 
     def infer(self, inputs: Any) -> dict[str, tf.Tensor]:
         """Preprocessed inputs to outputs, in inference mode, with the averaged weights if the optimizer keeps them."""
@@ -136,9 +136,7 @@ class ExperimentModel(keras.Model):
         return tf.cast(loss, tf.float32)
 
     def summaries(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
-        """The tensors of `get_validation_summaries` for one batch; {} when the user defines none."""
-        if not self._settings.defines("get_validation_summaries"):
-            return {}
+        """The tensors of `get_validation_summaries` for one batch."""
         features, labels = data
         inputs = self.preprocess(features)
         return self._settings.call("get_validation_summaries",

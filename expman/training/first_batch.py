@@ -54,7 +54,7 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
 
 def _training_loss(model: ExperimentModel, batch: tuple[Any, Any]) -> tf.Tensor:
     inputs = model.preprocess(batch[0])
-    return model.total_loss(inputs=inputs, outputs=model.network(inputs, training=True), labels=batch[1])
+    return model.total_loss(inputs=inputs, outputs=model.outputs_in_training(inputs), labels=batch[1])
 
 
 def _shapes(name: str, structure: Any) -> str:

@@ -13,6 +13,7 @@ from expman.training.callbacks.early_stopping import EarlyStopping
 from expman.training.callbacks.embedding_projector import EmbeddingProjector
 from expman.training.callbacks.epoch_start import EpochStart
 from expman.training.callbacks.evaluation import Evaluation
+from expman.training.callbacks.evaluation_summaries import EvaluationSummaries
 from expman.training.callbacks.export_models import ExportModels
 from expman.training.callbacks.hparams_summary import HparamsSummary
 from expman.training.callbacks.metrics_csv import MetricsCsv
@@ -21,9 +22,8 @@ from expman.training.callbacks.profiling import Profiling
 from expman.training.callbacks.step_counter import StepCounter
 from expman.training.callbacks.stop_on_nan_loss import StopOnNanLoss
 from expman.training.callbacks.tensorboard_scalars import TensorBoardScalars
-from expman.training.callbacks.validation_summaries import ValidationSummaries
-from expman.training.callbacks.weight_histograms import WeightHistograms
 from expman.training.progress import TrainingProgress
+from expman.training.summary_kinds import write_by_rank, write_weight_histograms
 
 if TYPE_CHECKING:
     from expman.training.estimator import Estimator
@@ -75,11 +75,12 @@ def _tensorboard_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
         TensorBoardScalars(train_logs=folder.train_logs, validation_logs=folder.validation_logs, progress=progress,
                            points_per_epoch=settings.nb_summary_per_train_epoch,
                            steps_per_epoch=estimator.train_data.steps_per_epoch),
-        WeightHistograms(folder=folder.train_logs, weights=model.trainable_variables, progress=progress)]
+        EvaluationSummaries(folder=folder.train_logs, progress=progress,
+                            write=lambda: write_weight_histograms(model.trainable_variables))]
     if settings.defines("get_validation_summaries"):
         compute = tf.function(model.summaries, autograph=False)
-        callbacks.append(ValidationSummaries(folder=folder.validation_logs, progress=progress,
-                                             compute=lambda: compute(validation_data.first_batch)))
+        callbacks.append(EvaluationSummaries(folder=folder.validation_logs, progress=progress,
+                                             write=lambda: write_by_rank(compute(validation_data.first_batch))))
     if settings.projector_num_samples:
         callbacks.append(EmbeddingProjector(
             folder=folder.embeddings, progress=progress, batches=validation_data.dataset,

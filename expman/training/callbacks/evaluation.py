@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -54,7 +55,8 @@ class Evaluation(keras.callbacks.Callback):
                                 f"{', '.join(metrics)}. Set it to one of them.")
         value = metrics[self._metric]
         progress.last_metrics = metrics
-        progress.improved = progress.best_value is None or self._sign * value < self._sign * progress.best_value
+        progress.improved = not math.isnan(value) and (
+            progress.best_value is None or self._sign * value < self._sign * progress.best_value)
         if progress.improved:
             progress.best_value, progress.best_metrics = value, metrics
             progress.best_epoch, progress.best_step = epoch + 1, progress.step
