@@ -8,11 +8,11 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expman.errors import UsageError
 from expman.experiment_folder import ExperimentFolder, write_atomically
@@ -20,12 +20,42 @@ from expman.settings import Settings, load_settings
 from expman.tensorflow_notices import start_tensorflow
 from expman.user_module import UserModule
 
+if TYPE_CHECKING:
+    from expman.sweeps.sweep_results import SweepResult
+
 _LOGGER = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True)
+class TrialTerms:
+    """What a sweep wants otherwise than a settings file says.
+
+    Attributes:
+        folder: the experiment's folder, which exists; None: a new one in `workingFolder`.
+        gpu_ids: replaces `used_gpu_IDs`; None: as the settings have it.
+        judge: see `Estimator.train`.
+    """
+
+    folder: ExperimentFolder | None = None
+    gpu_ids: Sequence[int] | None = None
+    judge: Callable[[], str | None] | None = None
+
+    def applied_to(self, settings: Settings) -> Settings:
+        """The settings with what the trial replaces."""
+        if self.gpu_ids is None:
+            return settings
+        return dataclasses.replace(settings, values={**settings.values, "used_gpu_IDs": list(self.gpu_ids)})
+
+
 def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] | None = None,
-          hparams_origin: str = "command line") -> dict[str, Any]:
+          hparams_origin: str = "command line", trial: TrialTerms | None = None) -> dict[str, Any]:
     """Trains a new experiment.
+
+    Arguments:
+        settings_file: the user's settings file.
+        hparams: values that replace those of the file's `hparams`.
+        hparams_origin: where they come from, for the experiment's record.
+        trial: what a sweep wants otherwise than the settings say.
 
     Returns:
         See `experiments_manager.run`.
@@ -36,20 +66,23 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     """
     UserModule(Path(settings_file), described_as="settings file")  # tells at once, before TensorFlow takes its seconds
     start_tensorflow()
-    settings = load_settings(settings_file, overrides=hparams, origin=hparams_origin)
+    trial = trial or TrialTerms()
+    settings = trial.applied_to(load_settings(settings_file, overrides=hparams, origin=hparams_origin))
     estimator = _build_estimator(settings)
-    folder = _new_folder(settings, workers=estimator.workers)
+    folder = _new_folder(settings, workers=estimator.workers, prepared=trial.folder)
     with _kept_by_chief(folder, settings, estimator=estimator):
-        progress = estimator.train(folder)
+        progress = estimator.train(folder, judge=trial.judge)
     return _result(folder, progress)
 
 
-def restart(model_dir: str, *, num_epochs: int | None = None) -> dict[str, Any]:
+def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
+            trial: TrialTerms | None = None) -> dict[str, Any]:
     """Goes on with an interrupted experiment, from its folder alone.
 
     Arguments:
         model_dir: the experiment's folder.
         num_epochs: replaces `nbEpoch`, to extend a finished experiment.
+        trial: what a sweep wants otherwise than the settings say.
 
     Raises:
         ExperimentError: the folder holds no experiment, or the experiment is finished.
@@ -62,13 +95,14 @@ def restart(model_dir: str, *, num_epochs: int | None = None) -> dict[str, Any]:
                          f"To extend it, add --nbEpoch with a number above {state['epoch']}.")
     extend = num_epochs is not None
     num_epochs = num_epochs or identity["settings"]["nbEpoch"]
-    settings = load_experiment(folder)
+    trial = trial or TrialTerms()
+    settings = trial.applied_to(load_experiment(folder))
     settings = dataclasses.replace(settings, values={**settings.values, "nbEpoch": num_epochs})
     estimator = _build_estimator(settings)
     if estimator.workers.is_chief:
         folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
     with _kept_by_chief(folder, settings, estimator=estimator, is_restart=True):
-        progress = estimator.train(folder, restart=True, extend=extend)
+        progress = estimator.train(folder, restart=True, extend=extend, judge=trial.judge)
     return _result(folder, progress)
 
 
@@ -127,6 +161,26 @@ def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug
                           num_requests=num_requests, debug=debug)
 
 
+def sweep(sweep_file: str | os.PathLike[str], *, engine: str = "local", ray_address: str | None = None,
+          accepts_changes: bool = False) -> SweepResult:
+    """Runs a sweep over a settings file, or goes on with it.
+
+    Arguments:
+        sweep_file: the sweep file.
+        engine: 'local', or 'ray' for a cluster.
+        ray_address: of the Ray cluster; None: Ray starts on this machine.
+        accepts_changes: go on although the sweep's files have changed.
+
+    Raises:
+        ExperimentError: see `run_sweep`.
+    """
+    if engine == "ray":
+        from expman.sweeps.ray_sweep import run_ray_sweep
+        return run_ray_sweep(sweep_file, address=ray_address, accepts_changes=accepts_changes)
+    from expman.sweeps.local_sweep import run_sweep
+    return run_sweep(sweep_file, accepts_changes=accepts_changes)
+
+
 def load_experiment(folder: ExperimentFolder) -> Settings:
     """Loads the settings and the model of an experiment from the copies in its folder."""
     identity = folder.read_identity()
@@ -148,12 +202,12 @@ def _build_estimator(settings: Settings) -> Any:
     return estimator
 
 
-def _new_folder(settings: Settings, *, workers: Any) -> ExperimentFolder:
-    """The folder of a new experiment, which the chief of the workers makes."""
+def _new_folder(settings: Settings, *, workers: Any, prepared: ExperimentFolder | None) -> ExperimentFolder:
+    """The folder of a new experiment, which the chief of the workers makes unless a sweep has prepared it."""
     path = ""
     if workers.is_chief:
-        folder = ExperimentFolder.create(working_folder=settings.workingFolder, session_name=settings.session_name,
-                                         hparams=settings.hparams)
+        folder = prepared or ExperimentFolder.create(
+            working_folder=settings.workingFolder, session_name=settings.session_name, hparams=settings.hparams)
         _record(folder, settings)
         path = str(folder.path)
     return ExperimentFolder(workers.chief_says_text(path))

@@ -85,6 +85,10 @@ class TrainingStoppedError(ExperimentError):
         super().__init__(f"Training was stopped by {received.name}.")
 
 
+class SweepError(ExperimentError):
+    """A sweep cannot start or go on."""
+
+
 class ExportError(ExperimentError):
     """An exported model did not answer as the model in memory does, or could not be written."""
 

@@ -35,6 +35,8 @@ class ExperimentFolder:
         self.identity_file = self.path / "experiment.json"
         self.data_files = self.path / "data_files.csv"
         self.state_file = self.path / "state.json"
+        self.trial_file = self.path / "trial.json"
+        self.trial_log = self.path / "trial.log"
         self.metrics_file = self.path / "metrics.csv"
         self.model_variables_file = self.path / "model_variables.pkl"
         self.checkpoints = self.path / "checkpoints"

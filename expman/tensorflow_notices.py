@@ -37,9 +37,16 @@ def hidden_notices() -> Iterator[None]:
             os.write(2, b"".join(line for line in captured if not _NOTICE.match(line)))
 
 
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its notices; it does not look for devices yet."""
+    os.environ.setdefault(_LEVEL_VARIABLE, "2")
+    with hidden_notices():
+        import tensorflow  # noqa: F401
+
+
 def start_tensorflow() -> None:
     """Imports TensorFlow and lets it look for GPUs, without its notices."""
-    os.environ.setdefault(_LEVEL_VARIABLE, "2")
+    import_tensorflow()
     with hidden_notices():
         import tensorflow as tf
         tf.config.list_physical_devices("GPU")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,8 @@ class Estimator:
         """
         _ = self.served, self.served_sample
 
-    def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False) -> TrainingProgress:
+    def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False,
+              judge: Callable[[], str | None] | None = None) -> TrainingProgress:
         """Trains to the last epoch or until it no longer improves; evaluates, exports and saves as it goes.
 
         Arguments:
@@ -93,6 +94,8 @@ class Estimator:
             restart: go on from the newest checkpoint of the folder; on the CPU the end is the same, to the bit, as without
                 the interruption, if the user's code draws its random numbers from seeds.
             extend: with `restart`, go on even after early stopping.
+            judge: asked after each evaluation; a text ends the training as pruned, for that reason. Not for several workers,
+                which would have to agree.
 
         Returns:
             The counters at the end.
@@ -102,8 +105,9 @@ class Estimator:
             TrainingError, UserCodeError, ExportError: training failed; `state.json` says why.
         """
         self.prepare_export()
-        run = TrainingRun if self.workers.is_chief else WorkerRun
-        return run(estimator=self, folder=folder).run(restart=restart, extend=extend)
+        if not self.workers.is_chief:
+            return WorkerRun(estimator=self, folder=folder).run(restart=restart, extend=extend)
+        return TrainingRun(estimator=self, folder=folder, judge=judge).run(restart=restart, extend=extend)
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept."""

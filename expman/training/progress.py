@@ -26,6 +26,7 @@ class TrainingProgress:
         improved: whether the epoch that just ended had the best evaluation so far.
         evaluated: whether the epoch that just ended had an evaluation.
         stopped_early: whether training ended since it no longer improved.
+        is_pruned: whether training ended since it was not worth its time in comparison with others.
         stop_reason: why training ends before its last epoch; '' while it goes on.
     """
 
@@ -43,6 +44,7 @@ class TrainingProgress:
     improved: bool = False
     evaluated: bool = False
     stopped_early: bool = False
+    is_pruned: bool = False
     stop_reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:

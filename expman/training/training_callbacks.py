@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import keras
@@ -19,6 +20,7 @@ from expman.training.callbacks.hparams_summary import HparamsSummary
 from expman.training.callbacks.metrics_csv import MetricsCsv
 from expman.training.callbacks.model_variables_table import ModelVariablesTable
 from expman.training.callbacks.profiling import Profiling
+from expman.training.callbacks.pruning import Pruning
 from expman.training.callbacks.step_counter import StepCounter
 from expman.training.callbacks.stop_on_nan_loss import StopOnNanLoss
 from expman.training.callbacks.tensorboard_scalars import TensorBoardScalars
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from expman.training.estimator import Estimator
 
 
-def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
-                       progress: TrainingProgress) -> list[keras.callbacks.Callback]:
+def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progress: TrainingProgress,
+                       judge: Callable[[], str | None] | None) -> list[keras.callbacks.Callback]:
     """The callbacks in the order in which they act; checkpoint and display follow them."""
     settings = estimator.settings
     callbacks = [Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch)] if settings.use_profiling else []
@@ -38,6 +40,8 @@ def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
         *computing_callbacks(estimator, progress=progress),
         ExportModels(export=lambda: estimator.export(folder), progress=progress, policy=settings.export_policy),
         MetricsCsv(file=folder.metrics_file, progress=progress)]
+    if judge is not None:
+        callbacks.append(Pruning(judge=judge, progress=progress))
     if settings.save_model_variables_to_pandas:
         callbacks.append(ModelVariablesTable(file=folder.model_variables_file, progress=progress,
                                              averages=lambda: _averages(estimator)))

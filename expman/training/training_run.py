@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -37,9 +37,12 @@ class TrainingRun:
     Arguments:
         estimator: the experiment in memory.
         folder: an existing folder that gets all files.
+        judge: see `Estimator.train`.
     """
 
-    def __init__(self, *, estimator: Estimator, folder: ExperimentFolder) -> None:
+    def __init__(self, *, estimator: Estimator, folder: ExperimentFolder,
+                 judge: Callable[[], str | None] | None = None) -> None:
+        self._judge = judge
         self._estimator = estimator
         self._folder = folder
         self._progress = TrainingProgress()
@@ -61,7 +64,7 @@ class TrainingRun:
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         settings, train_data = self._estimator.settings, self._estimator.train_data
         return [
-            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress),
+            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress, judge=self._judge),
             Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds),
             ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,
                             steps_per_epoch=train_data.steps_per_epoch)]
@@ -76,6 +79,7 @@ class TrainingRun:
         _LOGGER.info("Training goes on after epoch %d, step %d (%s).", progress.epoch, progress.step,
                      restored or "from the start: there is no checkpoint yet")
         progress.stop_reason, progress.stopped_early = "", progress.stopped_early and not extend
+        progress.is_pruned = False
         self._mark_restart()
         self._estimator.train_data.skip_passes(progress.epoch)
         self._estimator.validation_data.skip_passes(progress.num_evaluations + progress.num_projections)
@@ -102,7 +106,7 @@ class TrainingRun:
         self._write_state("training")
 
     def _write_state(self, status: str) -> None:
-        """Writes `state.json`; status is 'training', 'finished', 'stopped' or 'failed'."""
+        """Writes `state.json`; status is 'training', 'finished', 'pruned', 'stopped' or 'failed'."""
         self._folder.write_state({"status": status, **self._progress.as_dict()})
 
     @contextlib.contextmanager
@@ -120,7 +124,7 @@ class TrainingRun:
             except OSError as second_error:  # a full disk: the first error is the one to tell
                 _LOGGER.warning("state.json could not be written: %s", second_error)
             raise
-        self._write_state("finished")
+        self._write_state("pruned" if self._progress.is_pruned else "finished")
 
     @contextlib.contextmanager
     def _explained_failures(self) -> Iterator[None]:

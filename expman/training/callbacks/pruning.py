@@ -1,0 +1,31 @@
+"""Ends a training that a judge no longer finds worth its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from expman.training.progress import TrainingProgress
+
+
+class Pruning(keras.callbacks.Callback):
+    """Asks a judge after each evaluation, when `metrics.csv` holds its results.
+
+    Arguments:
+        judge: returns why training should end, or None to go on.
+        progress: gets the reason; `is_pruned` marks the end.
+    """
+
+    def __init__(self, *, judge: Callable[[], str | None], progress: TrainingProgress) -> None:
+        super().__init__()
+        self._judge = judge
+        self._progress = progress
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if not self._progress.evaluated:
+            return
+        reason = self._judge()
+        if reason is not None:
+            self._progress.stop_reason, self._progress.is_pruned = reason, True
+            self.model.stop_training = True
