@@ -8,15 +8,32 @@ import tensorflow as tf
 
 
 def cached(dataset: tf.data.Dataset, cache: bool | str | os.PathLike[str]) -> tf.data.Dataset:
-    """Keeps the elements of the first pass: in memory (True), in files whose names start with a path, or not (False)."""
+    """Keeps the elements of the first pass: in memory (True), in files whose names start with a path, or not (False).
+
+    The files are read instead of the data from then on: remove them when the data or what is made of them changes.
+
+    Raises:
+        ValueError: `cache` is none of these.
+    """
+    if not isinstance(cache, (bool, str, os.PathLike)) or cache == "":
+        raise ValueError(f"cache must be True (in memory), False, or the path of the files. Got {cache!r}.")
     if cache is False:
         return dataset
-    return dataset.cache() if cache is True else dataset.cache(os.fspath(cache))
+    if cache is True:
+        return dataset.cache()
+    path = os.path.abspath(cache)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return dataset.cache(path)
 
 
-def batched(dataset: tf.data.Dataset, *, batch_size: int, shuffle_buffer: int = 0, seed: int | None = None,
-            drop_remainder: bool = False) -> tf.data.Dataset:
-    """Shuffles samples anew in each pass (`shuffle_buffer` of them at a time, 0: not at all), batches and prefetches them."""
+def batched(dataset: tf.data.Dataset, *, batch_size: int | None, shuffle_buffer: int = 0,
+            seed: int | tf.Tensor | None = None, drop_remainder: bool = False) -> tf.data.Dataset:
+    """Shuffles samples anew in each pass (`shuffle_buffer` of them at a time, 0: not at all), batches and prefetches them.
+
+    With a `batch_size` of None the samples stay single.
+    """
     if shuffle_buffer:
         dataset = dataset.shuffle(shuffle_buffer, seed=seed, reshuffle_each_iteration=True)
-    return dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
+    if batch_size is not None:
+        dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    return dataset.prefetch(tf.data.AUTOTUNE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Iterable
 
@@ -26,9 +27,16 @@ def file_list(files: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Raises ValueError when a number is too small."""
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}. Got {value!r}.")
+    """Raises ValueError when a value is no number or is too small."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not value >= least:
+        raise ValueError(f"{name} must be {'' if is_number else 'a number of '}at least {least}. Got {value!r}.")
+
+
+def whole_number(name: str, value: int, least: int) -> None:
+    """Raises ValueError when a value is no whole number or is too small."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}. Got {value!r}.")
 
 
 def one_of(name: str, value: object, choices: Iterable[object]) -> None:

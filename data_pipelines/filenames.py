@@ -20,14 +20,18 @@ def extractFilenames(root_dir: str | os.PathLike[str], file_extension: str = "*.
         The paths, each starting with `root_dir`.
 
     Raises:
+        ValueError: the pattern is empty.
         FileNotFoundError: the folder does not exist, or `raiseOnEmpty` and no file fits.
     """
     root = os.fspath(root_dir)
     if not os.path.isdir(root):
         raise FileNotFoundError(f"the folder {root!r} does not exist. Correct raw_data_dir_train or raw_data_dir_val.")
+    if not file_extension:
+        raise ValueError("file_extension must be a pattern such as '*.jpg'. Got ''. '*' stands for all files.")
     pattern = file_extension if any(wildcard in file_extension for wildcard in "*?[") else f"*.{file_extension.lstrip('.')}"
     paths, visited = [], set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders.sort()  # where links lead to one folder twice, the first in the order of names counts on every machine
         real = os.path.realpath(folder)
         if real in visited:
             subfolders.clear()  # a link leads back

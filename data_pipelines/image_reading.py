@@ -2,52 +2,96 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import cv2
 import numpy as np
 
+from data_pipelines.checks import one_of
+from data_pipelines.tiff_layout import check_opencv_reads_it_whole
+
 READERS = ("opencv", "rasterio")
+_SWAPPED_BY_OPENCV = (np.uint8, np.uint16, np.float32)
+_FILLED_BY_GDAL = ("PNG", "JPEG", "BMP")  # of files that are cut off it fills the rest and only warns; OpenCV refuses them
+
+
+def check_reader(reader: str) -> None:
+    """Tells before any work whether a reader can be used.
+
+    Raises:
+        ValueError: there is no such reader.
+        ImportError: it is rasterio, which is not installed; the message says how to install it.
+    """
+    one_of("reader", reader, READERS)
+    if reader == "rasterio":
+        _imported_rasterio()
 
 
 def read_image(path: str, *, reader: str = "opencv") -> np.ndarray:
     """Reads an image with all its bands, in the file's own type.
 
+    The pixels come as they are stored: an orientation noted by a camera (EXIF) is not applied, and values that stand for
+    "no data" are not replaced. Of several images in a file the first one is read.
+
     Arguments:
-        path: the file. OpenCV reads the common formats and multi-band TIFF; rasterio reads what GDAL reads.
+        path: the file. OpenCV reads PNG, JPEG, WebP, BMP, TIFF … of 1, 3 or 4 bands; rasterio reads what GDAL reads, with any
+            number of bands. A TIFF that OpenCV would read in part or changed is refused.
         reader: 'opencv' or 'rasterio' (`pip install -r requirements-rasterio.txt`).
 
     Returns:
-        `[height, width, bands]`, uint8, uint16, int16, float32 …; three and four bands come in the order red, green, blue(, alpha).
+        `[height, width, bands]`, uint8, uint16, int16, float32 …; bands in the order red, green, blue(, alpha), of rasterio in
+        the order of the file.
 
     Raises:
-        ValueError: the file is no image that the reader knows.
+        ValueError: the file is no image that the reader knows, or is cut off; or there is no such reader.
         OSError: the file cannot be opened.
         ImportError: rasterio is asked for and not installed.
     """
+    one_of("reader", reader, READERS)
     return _READERS[reader](path)
 
 
 def _read_by_opencv(path: str) -> np.ndarray:
-    encoded = np.fromfile(path, np.uint8)  # names the fault of a missing file, and OpenCV's own opener knows no unicode on Windows
-    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
+    encoded = np.fromfile(path, np.uint8)  # names the fault of a missing file; on Windows OpenCV's own opener knows no unicode
+    if not encoded.size:
+        raise ValueError("the file is empty")
+    check_opencv_reads_it_whole(memoryview(encoded).tobytes() if encoded[0] in b"IM" else b"")
+    try:
+        image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot decode it: {error}") from error
     if image is None:
-        raise ValueError("OpenCV cannot decode it as an image" if encoded.size else "the file is empty")
+        raise ValueError("OpenCV cannot decode it: it is no image, is cut off, or is of a kind for reader='rasterio'")
     if image.ndim == 2:
         return image[..., None]
-    if image.shape[-1] in (3, 4):  # OpenCV's order is blue, green, red
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[-1] == 3 else cv2.COLOR_BGRA2RGBA)
-    return image
+    return _red_first(image) if image.shape[-1] in (3, 4) else image
+
+
+def _red_first(image: np.ndarray) -> np.ndarray:
+    """Brings OpenCV's order blue, green, red(, alpha) to red, green, blue(, alpha)."""
+    has_alpha = image.shape[-1] == 4
+    if image.dtype in _SWAPPED_BY_OPENCV:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if has_alpha else cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray(image[..., [2, 1, 0, 3] if has_alpha else [2, 1, 0]])
 
 
 def _read_by_rasterio(path: str) -> np.ndarray:
+    rasterio = _imported_rasterio()
+    try:
+        with rasterio.open(path) as file:
+            if file.driver in _FILLED_BY_GDAL:
+                _read_by_opencv(path)
+            return np.ascontiguousarray(np.moveaxis(file.read(), 0, -1))
+    except rasterio.errors.RasterioError as error:
+        raise ValueError(f"rasterio cannot read it: {error.__cause__ or error}") from error
+
+
+def _imported_rasterio() -> ModuleType:
     try:
         import rasterio
     except ImportError as error:
         raise ImportError("reader='rasterio' needs rasterio: pip install -r requirements-rasterio.txt") from error
-    try:
-        with rasterio.open(path) as file:
-            return np.moveaxis(file.read(), 0, -1)
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(str(error)) from error
+    return rasterio
 
 
 _READERS = {"opencv": _read_by_opencv, "rasterio": _read_by_rasterio}

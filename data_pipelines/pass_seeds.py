@@ -1,15 +1,19 @@
-"""Seeds for what NumPy draws in a pipeline: new ones in each pass, the same ones in each run."""
+"""Seeds for what is drawn in a pipeline: new ones in each pass, the same ones in each run.
+
+A restarted training skips passes by creating their iterators and not reading them; the seeds must be drawn by that alone. It is
+so for `with_seeds` and for `Dataset.shuffle`, but not beneath another `Dataset.shuffle`, which creates the iterator of what it
+shuffles only when it is read. `seeded_passes` is for pipelines that need that.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 
-def with_seeds(dataset: tf.data.Dataset, *, seed: int | None = None) -> tf.data.Dataset:
+def with_seeds(dataset: tf.data.Dataset, *, seed: int | tf.Tensor | None = None) -> tf.data.Dataset:
     """Pairs each element with a seed of its own: (element, int64 scalar) in 0 … 2³² − 1, for `np.random.default_rng`.
-
-    Creating an iterator draws the seeds of a pass, as it does for `Dataset.shuffle`: a restarted training that skips
-    passes gets the seeds that it would have had.
 
     Arguments:
         dataset: any dataset.
@@ -17,3 +21,15 @@ def with_seeds(dataset: tf.data.Dataset, *, seed: int | None = None) -> tf.data.
     """
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
     return tf.data.Dataset.zip(dataset, seeds)
+
+
+def seeded_passes(make: Callable[[tf.Tensor], tf.data.Dataset], *, seed: int | None = None) -> tf.data.Dataset:
+    """The dataset that `make` builds, built anew in each pass with another seed.
+
+    Datasets that are built outside of `make` and used in it are as they would be elsewhere, caches among them.
+
+    Arguments:
+        make: gets the seed of a pass, int64 scalar, for `Dataset.shuffle`, `with_seeds` and NumPy, in any depth.
+        seed: of the seeds; None: derived from `tf.random.set_seed`.
+    """
+    return with_seeds(tf.data.Dataset.range(1), seed=seed).flat_map(lambda _, pass_seed: make(pass_seed))

@@ -2,7 +2,7 @@
 
 Source: the plain scheme of LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 86, 1998,
 with the batch normalisation of Ioffe and Szegedy, 2015, and global average pooling, so that images of any size fit.
-Parameters: 55,338 trainable for 1 channel, 32 filters and 10 classes.
+Parameters: 65,834 trainable for 1 channel, 32 filters and 10 classes.
 """
 
 from __future__ import annotations

@@ -93,6 +93,19 @@ def test_a_finished_experiment_says_so_and_can_be_extended(tmp_path, trained):
     assert json.loads((folder / "experiment.json").read_text())["settings"]["nbEpoch"] == 4
 
 
+@pytest.mark.parametrize("pipeline", [
+    "dataset.shuffle(90).map(lambda x, y: (x, y)).shuffle(20)",
+    "tf.data.Dataset.zip(dataset, tf.data.Dataset.random(rerandomize_each_iteration=True)).map("
+    "lambda sample, seed: (sample[0] * tf.random.stateless_uniform([], [seed, 0]), sample[1])).shuffle(20)"])
+def test_what_is_random_below_a_shuffle_goes_on_as_without_interruption(tmp_path, pipeline):
+    (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
+    shuffled = ("dataset.shuffle(90) if shuffle_batches", f"{pipeline} if shuffle_batches")
+    whole = commands.train(write_experiment(tmp_path / "whole", shuffled, ("nbEpoch = 2", "nbEpoch = 4")))
+    parts = commands.train(write_experiment(tmp_path / "parts", shuffled))
+    commands.restart(parts["sessionFolder"], num_epochs=4)
+    assert untimed(read_metrics(parts["sessionFolder"])) == untimed(read_metrics(whole["sessionFolder"]))
+
+
 @pytest.mark.parametrize("damage", ["truncated", "deleted", "progress lost"])
 def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(tmp_path, trained, caplog, damage):
     folder = tmp_path / "copy"

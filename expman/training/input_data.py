@@ -52,12 +52,16 @@ class InputData:
         return self.steps_per_epoch
 
     def skip_passes(self, num_passes: int) -> None:
-        """Brings the shuffles and random ops of the dataset to where they are after some passes, without reading data.
+        """Brings the shuffles and random ops of the dataset to where they are after some passes, reading little or nothing.
 
-        Creating an iterator draws the seeds of a pass; its elements are computed only when they are asked for.
+        Creating an iterator draws the seeds of a pass; its elements are computed only when they are asked for. But a shuffle
+        creates the iterator of its input with its own first element: then one batch of each pass is read.
         """
+        must_read = _is_random_below_shuffle(self.dataset)
         for _ in range(num_passes):
-            iter(self.dataset)
+            iterator = iter(self.dataset)
+            if must_read:
+                next(iterator, None)
 
     def _checked(self, dataset: Any) -> tf.data.Dataset:
         place = self._settings.place_of(_PIPELINE)
@@ -105,3 +109,12 @@ def _built(returned: Any) -> Any:
     if callable(returned) and not isinstance(returned, tf.data.Dataset):
         returned = returned()
     return returned
+
+
+def _is_random_below_shuffle(dataset: tf.data.Dataset, *, is_below: bool = False) -> bool:
+    """Whether a dataset shuffles what is itself shuffled or random."""
+    kind = type(dataset).__name__  # the classes are TensorFlow's own affair
+    is_shuffle = kind == "_ShuffleDataset"
+    if is_below and (is_shuffle or kind == "_RandomDataset"):
+        return True
+    return any(_is_random_below_shuffle(source, is_below=is_below or is_shuffle) for source in dataset._inputs())

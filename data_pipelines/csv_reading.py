@@ -1,0 +1,143 @@
+"""Reads CSV files through pandas, piece by piece, in parallel, with errors that name file, line and column."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines.csv_faults import CsvFault
+from data_pipelines.csv_parsing import CsvCells, CsvParser, end_of_rows
+from data_pipelines.csv_table import CsvTable, check_header
+from data_pipelines.unreadable_files import UnreadableFileError, UnreadableFiles
+
+PIECE_BYTES = 1 << 22
+"""Text parsed at a time: smaller pieces cost more calls, larger ones memory and the time to the first batch."""
+LONGEST_ROW_BYTES = 1 << 26
+"""A row that is longer has a quote without partner."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowEncoding:
+    """How the cells of rows become features and labels.
+
+    Arguments:
+        encode: a pure function from cells to features float32 `[rows, features_width]` and labels `[rows, labels_width]`.
+        features_width: number of columns of the features.
+        labels_width: number of columns of the labels.
+        labels_dtype: of the labels.
+    """
+
+    encode: Callable[[CsvCells], tuple[np.ndarray, np.ndarray]]
+    features_width: int
+    labels_width: int
+    labels_dtype: tf.DType
+
+
+def csv_pieces(files: tf.data.Dataset, table: CsvTable, encoding: RowEncoding, *,
+               unreadable: UnreadableFiles) -> tf.data.Dataset:
+    """All rows of all files, file after file, in pieces of about `PIECE_BYTES` of text.
+
+    Arguments:
+        files: their paths.
+        table: their form and the columns to read.
+        encoding: what is made of the cells.
+        unreadable: what to do with files that cannot be read. Of a skipped one, the pieces before the fault come out.
+
+    Returns:
+        A dataset of (starts a file: bool, is readable: bool, features, labels).
+    """
+    source = _CsvSource(table, encoding, unreadable)
+
+    def pieces_of_file(path: tf.Tensor) -> tf.data.Dataset:
+        def next_piece(state: tuple[tf.Tensor, tf.Tensor], _: tf.Tensor) -> tuple[tuple, tuple]:
+            def limits() -> tuple[tf.Tensor, ...]:
+                return tuple(tf.ensure_shape(part, []) for part in tf.numpy_function(
+                    source.limits_of_piece, [path, offset], (tf.int64, tf.int64, tf.bool), stateful=False))
+
+            offset, is_over = state
+            start, end, is_over = tf.cond(is_over, lambda: (offset, offset, is_over), limits)
+            return (end, is_over), (path, start, end, offset == 0)
+
+        pieces = tf.data.Dataset.counter().scan((tf.constant(0, tf.int64), tf.constant(False)), next_piece)
+        return pieces.take_while(lambda path, start, end, starts_file: start < end)
+
+    def parsed(path: tf.Tensor, start: tf.Tensor, end: tf.Tensor, starts_file: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        is_readable, features, labels = tf.numpy_function(
+            source.parse_piece, [path, start, end], (tf.bool, tf.float32, encoding.labels_dtype), stateful=False)
+        return (starts_file, tf.ensure_shape(is_readable, []), tf.ensure_shape(features, [None, encoding.features_width]),
+                tf.ensure_shape(labels, [None, encoding.labels_width]))
+
+    return files.flat_map(pieces_of_file).map(parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+class _CsvSource:
+    """The two steps that are Python's: cutting a file into pieces of whole rows, and parsing a piece."""
+
+    def __init__(self, table: CsvTable, encoding: RowEncoding, unreadable: UnreadableFiles) -> None:
+        self._table = table
+        self._parser = CsvParser(table)
+        self._encoding = encoding
+        self._unreadable = unreadable
+
+    def limits_of_piece(self, path: bytes, offset: np.int64) -> tuple[np.int64, np.int64, np.bool_]:
+        """The bytes where the piece from an offset on starts (at 0 the header is left out) and ends, and if it is the last."""
+        limits = self._unreadable.read(lambda path: self._limits(path, int(offset)), os.fsdecode(path))
+        start, end, is_last = limits or (offset, offset, True)
+        return np.int64(start), np.int64(end), np.bool_(is_last)
+
+    def _limits(self, path: str, offset: int) -> tuple[int, int, bool]:
+        with open(path, "rb") as file:
+            if offset == 0:
+                check_header(path, self._table.format.skip_header(file), self._table.header)
+            else:
+                file.seek(offset)
+            start = file.tell()
+            try:
+                num_bytes, is_last = _whole_rows(file)
+            except CsvFault as fault:
+                raise _placed(path, start, fault) from fault
+        return start, start + num_bytes, is_last
+
+    def parse_piece(self, path: bytes, start: np.int64, end: np.int64) -> tuple[np.bool_, np.ndarray, np.ndarray]:
+        """Whether a piece can be read, and its features and labels, without rows if it cannot."""
+        def parse(path: str) -> CsvCells:
+            with open(path, "rb") as file:  # again: a tensor of its text would be copied four times
+                file.seek(start)
+                text = file.read(end - start)
+            try:
+                return self._parser.parse(text)
+            except CsvFault as fault:
+                raise _placed(path, int(start), fault) from fault
+
+        encoding = self._encoding
+        cells = self._unreadable.read(parse, os.fsdecode(path))
+        if cells is None:
+            return (np.False_, np.zeros([0, encoding.features_width], np.float32),
+                    np.zeros([0, encoding.labels_width], encoding.labels_dtype.as_numpy_dtype))
+        return np.True_, *encoding.encode(cells)
+
+
+def _whole_rows(file: BinaryIO) -> tuple[int, bool]:
+    """About `PIECE_BYTES` from where a file stands to the end of a row, a longer row whole, and whether the file ends."""
+    num_bytes, text = PIECE_BYTES, b""
+    while num_bytes <= max(LONGEST_ROW_BYTES, PIECE_BYTES):
+        text += file.read(num_bytes - len(text))
+        if len(text) < num_bytes:
+            return len(text), True
+        end = end_of_rows(text)
+        if end:
+            return end, False
+        num_bytes *= 2
+    raise CsvFault(0, f"no row ends in the {len(text) >> 20} MiB from here. Look for a double quote without a partner.")
+
+
+def _placed(path: str, start: int, fault: CsvFault) -> UnreadableFileError:
+    """The error for a fault in the text that starts at a byte of a file."""
+    with open(path, "rb") as file:
+        num_lines = sum(file.read(min(PIECE_BYTES, start - done)).count(b"\n") for done in range(0, start, PIECE_BYTES))
+    return UnreadableFileError(path, f"line {num_lines + fault.line + 1}: {fault}")

@@ -1,0 +1,164 @@
+"""Images come with all bands and values that were written, or not at all: none is changed or cut in silence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+from skimage import io as skimage_io
+
+from DataProvider_input_pipeline import read_image
+from data_pipelines.image_reading import check_reader
+
+NAMES = ["plain", "mit Leerzeichen und Umläuten äöü", "图像 (1)"]
+
+
+def image(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    values = np.random.default_rng(0).random(shape)
+    return (values * (np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1)).astype(dtype)
+
+
+def write_geotiff(path: Path, bands: np.ndarray, **options) -> str:
+    """Writes `[height, width, bands]` with coordinates of the Earth."""
+    height, width, num_bands = bands.shape
+    with rasterio.open(path, "w", driver="GTiff", height=height, width=width, count=num_bands, dtype=bands.dtype,
+                       crs="EPSG:4326", transform=from_origin(1.5, 43.5, 0.1, 0.1), **options) as file:
+        file.write(np.moveaxis(bands, -1, 0))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("reader", ["opencv", "rasterio"])
+def test_colours_come_as_red_green_blue_whatever_the_name(tmp_path, name, reader):
+    path = tmp_path / f"{name}.png"
+    skimage_io.imsave(path, image(7, 5, 3), check_contrast=False)
+    np.testing.assert_array_equal(read_image(str(path), reader=reader), image(7, 5, 3))
+
+
+@pytest.mark.parametrize(("shape", "dtype", "extension"), [
+    ((7, 5, 1), np.uint8, "png"), ((7, 5, 4), np.uint8, "png"), ((7, 5, 1), np.uint16, "png"), ((7, 5, 3), np.uint16, "png"),
+    ((7, 5, 4), np.uint16, "png"), ((7, 5, 3), np.uint8, "bmp"), ((1, 1, 3), np.uint8, "png"),
+    ((7, 5, 1), np.float32, "tif"), ((7, 5, 3), np.float32, "tif"), ((7, 5, 3), np.uint16, "tif"),
+    ((7, 5, 4), np.uint8, "tif"), ((7, 5, 3), np.float64, "tif"), ((7, 5, 3), np.int16, "tif"), ((7, 5, 4), np.int32, "tif")])
+def test_type_bands_and_values_are_those_that_opencv_wrote(tmp_path, shape, dtype, extension):
+    expected = image(*shape, dtype=dtype)
+    path = str(tmp_path / f"image.{extension}")
+    swapped = expected[..., [2, 1, 0, 3][:shape[-1]]] if shape[-1] > 1 else expected
+    assert cv2.imwrite(path, swapped)
+    found = read_image(path)
+    assert found.dtype == dtype and found.flags.c_contiguous
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_photograph_is_the_one_that_scikit_image_reads(tmp_path):
+    path = str(tmp_path / "photo.jpg")
+    smooth = cv2.GaussianBlur(image(60, 81, 3), (0, 0), 5)
+    cv2.imwrite(path, smooth)
+    np.testing.assert_allclose(read_image(path).astype(int), skimage_io.imread(path).astype(int), atol=3)  # two JPEG decoders
+
+
+def test_an_orientation_noted_by_the_camera_is_not_applied(tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    exif = pillow.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    path = tmp_path / "turned.png"
+    pillow.fromarray(image(7, 5, 3)).save(path, exif=exif)
+    np.testing.assert_array_equal(read_image(str(path)), image(7, 5, 3))
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize(("num_bands", "dtype"), [(1, np.uint8), (2, np.uint16), (3, np.uint8), (4, np.float32),
+                                                  (12, np.uint16), (12, np.float32)])
+def test_rasterio_reads_georeferenced_files_of_any_number_of_bands(tmp_path, num_bands, dtype, interleave):
+    expected = image(13, 11, num_bands, dtype=dtype)
+    found = read_image(write_geotiff(tmp_path / "earth.tif", expected, interleave=interleave), reader="rasterio")
+    assert found.dtype == dtype and found.flags.c_contiguous
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"interleave": "band"}, {"BIGTIFF": "YES"}, {"ENDIANNESS": "BIG"},
+                                     {"BIGTIFF": "YES", "ENDIANNESS": "BIG"}, {"photometric": "RGB"},
+                                     {"photometric": "RGB", "interleave": "band"}, {"compress": "deflate"},
+                                     {"tiled": True, "blockxsize": 16, "blockysize": 16}])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("num_bands", [1, 2, 3, 4, 5, 12])
+def test_opencv_reads_a_tiff_as_it_is_or_refuses_it(tmp_path, num_bands, dtype, options):
+    if num_bands < 3:
+        options = {key: value for key, value in options.items() if key != "photometric"}
+    expected = image(20, 17, num_bands, dtype=dtype)
+    path = write_geotiff(tmp_path / "earth.tif", expected, **options)
+    try:
+        np.testing.assert_array_equal(read_image(path), expected)
+        assert num_bands in (1, 3, 4)
+    except ValueError as error:
+        assert "reader='rasterio'" in str(error)
+        assert num_bands > 1 or "tiled" in options  # OpenCV 5 knows no tiles as small as 16 pixels
+
+
+def test_usual_colour_tiffs_are_not_refused(tmp_path):
+    for number, options in enumerate(({}, {"BIGTIFF": "YES"}, {"ENDIANNESS": "BIG"}, {"compress": "lzw"})):
+        path = write_geotiff(tmp_path / f"{number}.tif", image(20, 17, 3), photometric="RGB", interleave="pixel", **options)
+        np.testing.assert_array_equal(read_image(path), image(20, 17, 3))
+
+
+@pytest.mark.parametrize(("reader", "reason"), [("opencv", "the file is empty"), ("rasterio", "not recognized as being in")])
+def test_an_empty_file_is_an_error(tmp_path, reader, reason):
+    path = tmp_path / "empty.png"
+    path.touch()
+    with pytest.raises(ValueError, match=reason):
+        read_image(str(path), reader=reader)
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "tif", "bmp"])
+@pytest.mark.parametrize("reader", ["opencv", "rasterio"])
+@pytest.mark.parametrize("share", [0.0005, 0.3, 0.9])
+def test_a_file_that_is_cut_off_is_an_error(tmp_path, extension, reader, share):
+    whole = cv2.imencode(f".{extension}", image(90, 80, 3))[1]
+    path = tmp_path / f"cut.{extension}"
+    path.write_bytes(whole[:int(len(whole) * share)].tobytes())
+    with pytest.raises(ValueError, match="OpenCV cannot decode it|rasterio cannot read it|cut off"):
+        read_image(str(path), reader=reader)
+
+
+@pytest.mark.parametrize("reader", ["opencv", "rasterio"])
+def test_a_file_that_is_no_image_is_an_error(tmp_path, reader):
+    path = tmp_path / "text.jpg"
+    for text in ("no image at all", "II*\0", "II*\0\xff\xff\xff\x7f", "M"):
+        path.write_text(text, encoding="latin-1")
+        with pytest.raises(ValueError):
+            read_image(str(path), reader=reader)
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.png"):
+        read_image(str(tmp_path / "nowhere.png"))
+    with pytest.raises(ValueError, match="No such file"):
+        read_image(str(tmp_path / "nowhere.png"), reader="rasterio")
+    with pytest.raises(OSError):
+        read_image(str(tmp_path))
+
+
+def test_an_unknown_reader_is_an_error():
+    for check in (check_reader, lambda reader: read_image("x.png", reader=reader)):
+        with pytest.raises(ValueError, match="reader must be one of 'opencv', 'rasterio'. Got 'pillow'."):
+            check("pillow")
+
+
+def test_a_missing_rasterio_is_told_with_the_line_that_installs_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    for call in (lambda: check_reader("rasterio"), lambda: read_image(str(tmp_path / "x.tif"), reader="rasterio")):
+        with pytest.raises(ImportError, match="pip install -r requirements-rasterio.txt"):
+            call()
+    check_reader("opencv")
+    cv2.imwrite(str(tmp_path / "x.png"), image(4, 4, 3))
+    assert read_image(str(tmp_path / "x.png")).shape == (4, 4, 3)
+
+
+def test_the_install_line_names_a_file_that_pins_rasterio():
+    lines = (Path(__file__).parent.parent / "requirements-rasterio.txt").read_text().split()
+    assert lines == [f"rasterio=={rasterio.__version__}"]
