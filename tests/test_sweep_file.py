@@ -175,8 +175,8 @@ def test_atpe_without_its_packages_tells_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec",
                         lambda name, *rest: None if name == "lightgbm" else find_spec(name, *rest))
     file = write_sweep(tmp_path, added='algorithm = "atpe"\n')
-    assert faults_of(file) == [f"{file}:7: algorithm 'atpe' needs packages that are not installed. Run `pip install lightgbm`, "
-                               "or set it to 'tpe'."]
+    assert faults_of(file) == [f"{file}:7: algorithm 'atpe' needs packages that are not installed. Run `pip install lightgbm`"
+                               ", or set it to 'tpe'."]
 
 
 def test_atpe_refuses_what_it_cannot_search(tmp_path, monkeypatch):
@@ -184,7 +184,8 @@ def test_atpe_refuses_what_it_cannot_search(tmp_path, monkeypatch):
     file = write_sweep(tmp_path, ('hp.choice("kind", ["a", "b"])', 'hp.pchoice("kind", [(0.1, "a"), (0.9, "b")])'),
                        added='algorithm = "atpe"\n')
     (fault,) = faults_of(file)
-    assert "Unsupported hyperopt domain type" in fault and fault.endswith("Set algorithm = 'tpe', which takes more expressions.")
+    assert "Unsupported hyperopt domain type" in fault
+    assert fault.endswith("Set algorithm = 'tpe', which takes more expressions.")
 
 
 @pytest.mark.parametrize("setting", SWEEP_SETTINGS, ids=lambda setting: setting.name)

@@ -39,8 +39,8 @@ def make_trials(num_trials: int, *, mode: str = "min", many_kinds: bool = True) 
                 hparams["momentum"] = float(generator.uniform())
         status = "failed" if number % 6 == 3 else "pruned" if number % 5 == 0 else "finished"
         value = abs(np.log10(hparams["learningRate"]) + 2.5) + 0.1
-        trials.append(TrialRow(number, hparams, status, None if status == "failed" else float(value if mode == "min" else -value),
-                               1.0))
+        signed = float(value if mode == "min" else -value)
+        trials.append(TrialRow(number, hparams, status, None if status == "failed" else signed, 1.0))
     return trials
 
 
@@ -111,7 +111,7 @@ def test_too_few_trials_draw_what_they_can(tmp_path, caplog):
     assert "No trial has a value of loss yet" in caplog.text
 
 
-@pytest.mark.parametrize("values", [[0.5] * 9, [-3.0] * 9, [0.0] * 9, [1e-9, 1e9] * 5, [float("nan")] + [1.0] * 9])
+@pytest.mark.parametrize("values", [[0.0] * 9, [1e-9, 1e9] * 5, [float("nan")] + [1.0] * 9])
 def test_values_that_hardly_or_hugely_differ_can_be_drawn(values, tmp_path):
     trials = [TrialRow(number, {"kind": "ab"[number % 2]}, "finished", value, 1.0)
               for number, value in enumerate(values, start=1)]
@@ -187,8 +187,10 @@ def test_values_that_span_decades_lie_on_a_logarithmic_axis(values, is_log):
 
 @pytest.mark.parametrize(("values", "texts"), [
     ([1e-4, 1e-2, 0.1], ["0.0001", "0.001", "0.01", "0.1"]), ([0.004, 0.02, 0.09], ["0.005", "0.01", "0.02", "0.05"]),
-    ([0.0, 0.3, 1.0], ["0", "0.2", "0.4", "0.6", "0.8", "1"]), ([1, 2, 3], ["1", "2", "3"]), ([8, 16, 32, 64], None),
-    (["b", "a", "a"], ["a", "b"]), ([True, False], ["False", "True"]), ([0.5, 0.5], ["0.5"]), ([None, 3, "x"], ["None", "3", "x"])])
+    ([0.0, 0.3, 1.0], ["0", "0.2", "0.4", "0.6", "0.8", "1"]), ([1, 2, 3], ["1", "2", "3"]),
+    ([8, 16, 32, 64], ["8", "16", "32", "64"]),
+    (["b", "a", "a"], ["a", "b"]), ([True, False], ["False", "True"]), ([0.5, 0.5], ["0.5"]),
+    ([None, 3, "x"], ["None", "3", "x"])])
 def test_ticks_are_round_numbers_or_the_values_themselves(values, texts):
     ticks = ValueScale.of(values).ticks(5)
     if texts is not None:

@@ -107,7 +107,8 @@ def test_successive_halving_by_hand():
     rule = halving_rule(grace_epochs=2)
     at_rung = [curve(9, value) for value in (1.0, 2.0, 3.0, 4.0, 5.0)]
     assert rule.judge(curve(9, 1.5), at_rung) is None  # second of 6, two go on
-    assert rule.judge(curve(9, 2.5), at_rung) == "epoch 2: loss 2.5 is number 3 of the 6 trials that reached epoch 2; the best 2 go on"
+    assert rule.judge(curve(9, 2.5), at_rung) == (
+        "epoch 2: loss 2.5 is number 3 of the 6 trials that reached epoch 2; the best 2 go on")
     assert rule.judge(curve(9, 1.5), at_rung[:4]) is not None  # second of 5, one goes on
     assert rule.judge(curve(9, 1e9), []) is None  # the first of all
     assert rule.judge(curve(9, 1.0), at_rung) is None  # as good as the best

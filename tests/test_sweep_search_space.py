@@ -17,18 +17,19 @@ from expman.sweeps.search_space import (drawn_point, grid_points, hparams_at, hp
 
 def flat_space() -> dict:
     return {"rate": hp.loguniform("rate", math.log(1e-4), 0), "neurons": hp.uniformint("neurons", 1, 20),
-            "width": hp.quniform("width", 2, 10, 2), "seed": hp.randint("seed", 3, 7), "kind": hp.choice("kind", ["a", None, True]),
-            "rare": hp.pchoice("rare", [(1e-6, "yes"), (1 - 1e-6, "no")]), "fixed": 5}
+            "width": hp.quniform("width", 2, 10, 2), "seed": hp.randint("seed", 3, 7),
+            "kind": hp.choice("kind", ["a", None, True]), "fixed": 5,
+            "rare": hp.pchoice("rare", [(1e-6, "yes"), (1 - 1e-6, "no")])}
 
 
 def conditional_space():
-    return hp.choice("model", [
-        {"kind": "small", "rate": hp.uniform("rate_small", 0, 1)},
-        {"kind": "large", "layers": hp.choice("layers", [{"depth": 1}, {"depth": 2, "skip": hp.choice("skip", [False, True])}])}])
+    layers = hp.choice("layers", [{"depth": 1}, {"depth": 2, "skip": hp.choice("skip", [False, True])}])
+    return hp.choice("model", [{"kind": "small", "rate": hp.uniform("rate_small", 0, 1)}, {"kind": "large", "layers": layers}])
 
 
 def test_a_sample_becomes_plain_python_scalars():
-    hparams = hparams_of({"a": np.float64(0.5), "b": np.int64(3), "c": np.bool_(True), "d": "x", "e": None, "f": np.array([2])})
+    hparams = hparams_of({"a": np.float64(0.5), "b": np.int64(3), "c": np.bool_(True), "d": "x", "e": None,
+                          "f": np.array([2])})
     assert hparams == {"a": 0.5, "b": 3, "c": True, "d": "x", "e": None, "f": 2}
     assert [type(value) for value in hparams.values()] == [float, int, bool, str, type(None), int]
     assert json.loads(json.dumps(hparams)) == hparams

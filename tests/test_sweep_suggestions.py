@@ -17,6 +17,7 @@ from hyperopt import anneal, hp, rand, tpe
 from hyperopt.early_stop import no_progress_loss
 
 from expman.errors import UserCodeError, UserExceptionError
+from expman.sweeps.search_space import point_fault
 from expman.sweeps.suggestions import Suggestion, Suggestions
 from expman.sweeps.sweep_file import SWEEP_SETTINGS, Sweep
 
@@ -205,12 +206,37 @@ def test_telling_again_replaces():
     assert suggestions.ask([31]) == fresh.ask([31])
 
 
-def test_wrong_arguments_are_refused():
+def test_an_unknown_status_is_refused():
     suggestions = Suggestions(make_sweep({"x": hp.uniform("x", -5, 5)}))
     with pytest.raises(ValueError, match="status must be one of running, finished, pruned, failed. Got 'done'."):
         suggestions.tell(Suggestion(1, {"x": 1.0}, {"x": 1.0}), status="done", value=1.0)
-    with pytest.raises(ValueError, match="The point of trial 1 names 'y', which the space does not: x."):
-        suggestions.tell(Suggestion(1, {"y": 1.0}, {"y": 1.0}), status="finished", value=1.0)
+
+
+@pytest.mark.parametrize(("point", "fault"), [({"y": 1.0}, "names 'y'"), ({"x": 7.0}, "must lie in -5 … 5. Got 7.0"),
+                                              ({}, "lacks a value for 'x'")])
+def test_trials_outside_a_changed_space_do_not_count_and_that_is_told(point, fault, caplog):
+    sweep = make_sweep({"x": hp.uniform("x", -5, 5)}, early_stop_fn=no_progress_loss(1))
+    suggestions = Suggestions(sweep)
+    for number in (1, 2):
+        suggestions.tell(Suggestion(number, dict(point), point), status="finished", value=1.0)
+    assert "Trial 2 does not count for the search, as the space has changed: its point " in caplog.text
+    assert fault in caplog.text
+    assert suggestions.ask([3]) == Suggestions(sweep).ask([3])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_whatever_hyperopt_suggests_lies_inside_the_space(algorithm):
+    space = {"uniform": hp.uniform("uniform", -1, 1), "quniform": hp.quniform("quniform", 1, 9, 2),
+             "loguniform": hp.loguniform("loguniform", -9, 3), "qloguniform": hp.qloguniform("qloguniform", 0, 3, 1),
+             "normal": hp.normal("normal", 5, 1), "qnormal": hp.qnormal("qnormal", 5, 1, 0.5),
+             "lognormal": hp.lognormal("lognormal", 0, 1), "qlognormal": hp.qlognormal("qlognormal", 1, 1, 1),
+             "randint": hp.randint("randint", 4), "randint_from": hp.randint("randint_from", 3, 9),
+             "uniformint": hp.uniformint("uniformint", 1, 5), "choice": hp.choice("choice", ["a", "b", "c"]),
+             "pchoice": hp.pchoice("pchoice", [(0.3, True), (0.7, False)])}
+    suggestions = Suggestions(make_sweep(space, algorithm=algorithm))
+    for suggestion in run(suggestions, range(1, 41), outcome=lambda _, hparams: ("finished", hparams["uniform"])):
+        assert point_fault(space, suggestion.point) is None
+        assert 3 <= suggestion.hparams["randint_from"] < 9 and 0 <= suggestion.hparams["randint"] < 4
 
 
 def test_a_grid_is_exhausted_once_and_needs_no_history():

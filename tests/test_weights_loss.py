@@ -86,7 +86,8 @@ def test_concrete_dropout_is_trained_evaluated_and_served(tmp_path):
     return weights_loss + tf.reduce_mean(gaussian_negative_log_likelihood(
         labels, model_outputs_dict["prediction_mean"], model_outputs_dict["prediction_log_variance"]))
 ''')
-    imported = ("import keras\n", "import keras\nfrom model_zoo.losses.heteroscedastic import gaussian_negative_log_likelihood\n")
+    imported = ("import keras\n", "import keras\n"
+                                  "from model_zoo.losses.heteroscedastic import gaussian_negative_log_likelihood\n")
     file = write_experiment(
         tmp_path, loss, imported, ('"label": "a"', '"nb_train_samples": 90, "drop_inputs": False'),
         ('served_head = "prediction"', 'served_head = "prediction_mean"'),

@@ -44,8 +44,8 @@ class MedianStopping:
         best = min over i ≤ e of v(i),   average of another trial = mean over i ≤ e of v(i),
 
     the trial ends when best > median of the averages of all others that have been evaluated at epoch e or later. NaN counts
-    as the worst value. Source: D. Golovin et al., Google Vizier: A Service for Black-Box Optimization, KDD 2017, section 3.1.2;
-    there only completed trials are compared, here also those that are still running or were pruned after epoch e.
+    as the worst value. Source: D. Golovin et al., Google Vizier: A Service for Black-Box Optimization, KDD 2017, on the median
+    stopping rule; there only completed trials are compared, here also those that still run or were pruned after epoch e.
 
     Attributes:
         metric: its name, for the reason.

@@ -170,8 +170,8 @@ def _plain(name: str, value: Any) -> Any:
     if hasattr(value, "item") and getattr(value, "size", 0) == 1:
         value = value.item()  # of NumPy
     if not isinstance(value, _SCALARS):
-        raise ValueError(f"gives '{name}' the value {value!r} ({type(value).__name__}), which must be a bool, int, float, str or "
-                         f"None. To choose one of several values, write hp.choice('{name}', […]).")
+        raise ValueError(f"gives '{name}' the value {value!r} ({type(value).__name__}), which must be a bool, int, float, str "
+                         f"or None. To choose one of several values, write hp.choice('{name}', […]).")
     return value
 
 
@@ -248,8 +248,8 @@ def _grid_fault(space: Any) -> str | None:
     for name, values in space.items():
         if not isinstance(values, (list, tuple)):
             found = "a hyperopt expression" if is_expression(values) else f"{values!r} ({type(values).__name__})"
-            return (f"must give '{name}' a list of values, since algorithm is 'grid'. Got {found}. Write e.g. [1, 2, 3], or set "
-                    "algorithm = 'tpe'.")
+            return (f"must give '{name}' a list of values, since algorithm is 'grid'. Got {found}. Write e.g. [1, 2, 3], or "
+                    "set algorithm = 'tpe'.")
         if not values:
             return f"gives '{name}' an empty list. Add a value, or remove the name."
         try:
@@ -292,5 +292,5 @@ def _bounds(distribution: Apply) -> tuple[float, float]:
         return -math.inf, math.inf
     if "log" in distribution.name:
         low, high = math.exp(low), math.exp(high)
-    slack = (arguments.get("q") or 1e-9 * max(abs(low), abs(high))) / 2  # rounding to multiples of q may step out so far
+    slack = (arguments.get("q") or 0) / 2 + 1e-6 * max(abs(low), abs(high))  # rounding to multiples of q may step out so far
     return low - slack, high + slack

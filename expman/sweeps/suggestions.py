@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +13,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from expman.errors import UserCodeError
-from expman.sweeps.search_space import drawn_point, grid_points, hparams_at, labels_of
+from expman.sweeps.search_space import drawn_point, grid_points, hparams_at, labels_of, point_fault
 from expman.sweeps.sweep_file import Sweep
 from expman.user_module import user_code
 
 if TYPE_CHECKING:  # takes a second to import, and a grid does without
     import hyperopt
 
+_LOGGER = logging.getLogger(__name__)
 _STATUSES = ("running", "finished", "pruned", "failed")
 _ANY_TIME = datetime.fromtimestamp(0, UTC)  # algorithms must not depend on how long trials took
 
@@ -59,7 +61,6 @@ class Suggestions:
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._labels = set(labels_of(sweep.space))
         self._first_points = [drawn_point(sweep.space, point) for point in sweep.points_to_evaluate]
         search = _GridSearch if sweep.algorithm == "grid" else _HyperoptSearch
         self._search = search(sweep, first_points=self._first_points)
@@ -74,15 +75,18 @@ class Suggestions:
             status: 'running', 'finished', 'pruned' or 'failed'.
             value: the metric's value, of a trial that finished or was pruned; without a finite one it counts as failed.
 
+        A trial whose point lies outside the space, since that was changed, does not count; a warning says so.
+
         Raises:
-            ValueError: the status is none of these, or the point belongs to another space.
+            ValueError: the status is none of these.
         """
         if status not in _STATUSES:
             raise ValueError(f"status must be one of {', '.join(_STATUSES)}. Got {status!r}.")
-        foreign = sorted(suggestion.point.keys() - self._labels)
-        if foreign:
-            raise ValueError(f"The point of trial {suggestion.number} names {', '.join(map(repr, foreign))}, which the space "
-                             f"does not: {', '.join(sorted(self._labels))}. Use the space that suggested it.")
+        fault = point_fault(self._sweep.space, suggestion.point)
+        if fault:
+            _LOGGER.warning("Trial %d does not count for the search, as the space has changed: its point %s",
+                            suggestion.number, fault)
+            return
         has_value = status in ("finished", "pruned") and value is not None and math.isfinite(value)
         sign = 1 if self._sweep.mode == "min" else -1
         outcome = _Outcome(suggestion.point, is_running=status == "running", loss=sign * float(value) if has_value else None)

@@ -96,8 +96,8 @@ def history_figure(data: SweepData) -> Figure:
     axes.set_xlabel("trial", fontsize=9.5)
     axes.set_ylabel(shortened(data.metric, 40), fontsize=9.5)
     _add_legend(figure, data, with_line=True)
-    _add_title(figure, f"{_counted(data)}; best {shortened(data.metric, 24)} {data.best.value:.4g} in trial {data.best.number} "
-               f"({data.direction})")
+    best = f"best {shortened(data.metric, 24)} {data.best.value:.4g} in trial {data.best.number}"
+    _add_title(figure, f"{_counted(data)}; {best} ({data.direction})")
     return figure
 
 

@@ -48,7 +48,8 @@ SWEEP_SETTINGS: tuple[Setting, ...] = (
             "'asha': one in so many goes on at each rung, and the next rung is so many times as far", 3),
     Setting("early_stop_fn", optional(ValueKind("a function of hyperopt's trials", callable)),
             "ends the sweep, e.g. `hyperopt.early_stop.no_progress_loss(20)`", None),
-    Setting("max_failures", optional(integer(minimum=0)), "failed trials after which the sweep gives up; None: no limit", None),
+    Setting("max_failures", optional(integer(minimum=0)),
+            "the sweep gives up when more trials than this have failed; None: no limit", None),
     Setting("trial_timeout_seconds", optional(number(above=0)), "a trial that takes longer has failed", None, "seconds"),
     Setting("sweepFolder", optional(name()), "where the trials' folders lie; None: experiments/sweeps/ and the file's name "
             f"without {_FILE_PREFIX}", None),

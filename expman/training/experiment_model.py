@@ -67,14 +67,22 @@ class ExperimentModel(keras.Model):
 
     def infer(self, inputs: Any) -> dict[str, tf.Tensor]:
         """Preprocessed inputs to outputs, in inference mode, with the averaged weights if the optimizer keeps them."""
+        return self._infer_with_losses(inputs)[0]
+
+    def _infer_with_losses(self, inputs: Any) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """The outputs of `infer`, and the losses of the network itself (regularisers, `add_loss`) for the same weights.
+
+        `self.losses` would hold those of the last training step: of other weights, and tensors of another graph.
+        """
         network = self._inference_network()
-        with keras.StatelessScope(state_mapping=self._inference_weights()) as scope:
+        with keras.StatelessScope(state_mapping=self._inference_weights(), collect_losses=True) as scope:
             outputs = _in_full_precision(network(inputs, training=False))
+            losses = network.losses
         for state in random_states(network):
             advanced = scope.get_current_value(state)
             if advanced is not None:
                 state.assign(advanced)
-        return outputs
+        return outputs, losses
 
     def outputs_in_training(self, inputs: Any) -> dict[str, tf.Tensor]:
         """Preprocessed inputs to outputs, in training mode, with the weights themselves."""
@@ -106,8 +114,8 @@ class ExperimentModel(keras.Model):
         """One batch of an evaluation; all values are averaged over samples, not over batches."""
         features, labels, num_samples = _with_num_samples(data)
         inputs = self.preprocess(features)
-        outputs = self.infer(inputs)
-        loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels)
+        outputs, losses = self._infer_with_losses(inputs)
+        loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=losses)
         self._loss_tracker.update_state(loss, sample_weight=num_samples)
         for metric, values in self._eval_values(inputs=inputs, outputs=outputs, labels=labels):
             self._update(metric, values, num_samples=num_samples)
@@ -124,9 +132,11 @@ class ExperimentModel(keras.Model):
     def _measured(self) -> dict[str, tf.Tensor]:
         return {"loss": self._loss_tracker.result()} | {name: metric.result() for name, metric in self._eval_metrics.items()}
 
-    def total_loss(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any) -> tf.Tensor:
-        """The user's loss of a batch as a float32 scalar."""
-        weights_loss = tf.add_n(self.losses) if self.losses else tf.constant(0.0)
+    def total_loss(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any,
+                   losses: list[tf.Tensor] | None = None) -> tf.Tensor:
+        """The user's loss of a batch as a float32 scalar; `losses` are the network's own, by default of its last training call."""
+        losses = self.losses if losses is None else losses
+        weights_loss = tf.add_n([tf.cast(loss, tf.float32) for loss in losses]) if losses else tf.constant(0.0)
         loss = self._settings.call("get_total_loss", weights_loss=weights_loss,
                                    **self._offered(inputs=inputs, outputs=outputs, labels=labels))
         loss = tf.convert_to_tensor(loss)
@@ -240,14 +250,13 @@ class ExperimentModel(keras.Model):
         return self._eval_metrics[name]
 
     def _inference_weights(self) -> list[tuple[keras.Variable, Any]]:
-        """For each weight of the network that infers, the variable whose value it takes."""
+        """For each weight of the network that infers, the variable whose value it takes; regularisers need all of them."""
         sources = {id(weight): weight for weight in self.network.weights}
         optimizer = getattr(self, "optimizer", None)
         if optimizer is not None and optimizer.built and weights_averaging.innermost(optimizer).use_ema:
             sources |= dict(zip(map(id, self.network.trainable_variables), weights_averaging.averages(optimizer), strict=True))
         own_weights = self._inference_network().weights
-        return [(own, sources[id(trained)]) for own, trained in zip(own_weights, self.network.weights)
-                if sources[id(trained)] is not own]
+        return [(own, sources[id(trained)]) for own, trained in zip(own_weights, self.network.weights)]
 
 
 def _in_full_precision(outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
