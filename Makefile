@@ -1,6 +1,6 @@
 # make demo   sets up .venv and runs a real experiment from data to the answers of a served model
 # make test   the same set-up, then the test suite
-# make docs   writes the tables of the README anew from the declarations
+# make docs   writes the tables of the README and of docs/ anew from the declarations
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,6 +16,7 @@ test: $(VENV)/installed-for-tests
 
 docs: $(VENV)/installed
 	$(RUN) experiments_settings_checker.py --update README.md
+	$(RUN) experiments_settings_checker.py --update docs/sweeps.md
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed; name it: make PYTHON=/path/to/python3.11 …")'

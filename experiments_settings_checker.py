@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expman.declarations import (REQUIRED, Prototype, Setting, choice, flag, integer, list_of, name, number, optional,
-                                 scalar_dict, text)
+from expman.declarations import (REQUIRED, Prototype, Setting, choice, flag, integer, list_of, markdown_table, name, number,
+                                 optional, scalar_dict, text)
 from expman.errors import ExperimentError, Problem
 
 SETTINGS: tuple[Setting, ...] = (
@@ -193,12 +193,7 @@ def _faults_between_settings(namespace: Mapping[str, Any]) -> list[tuple[str, st
 
 def settings_table() -> str:
     """The settings as a Markdown table."""
-    rows = ["| setting | must be | default | meaning |", "| --- | --- | --- | --- |"]
-    for setting in SETTINGS:
-        default = "**required**" if setting.default is REQUIRED else f"`{setting.default!r}`"
-        unit = f" [{setting.unit}]" if setting.unit else ""
-        rows.append(f"| `{setting.name}` | {setting.kind.expectation}{unit} | {default} | {setting.meaning} |")
-    return "\n".join(rows)
+    return markdown_table(SETTINGS)
 
 
 def prototypes_table() -> str:
@@ -211,14 +206,19 @@ def prototypes_table() -> str:
     return "\n".join(rows)
 
 
+def _sweep_table() -> str:
+    from expman.sweeps.sweep_file import sweep_table  # needs hyperopt
+    return sweep_table()
+
+
 def update_tables(page: str) -> str:
-    """Returns a page with its tables, which stand between `<!-- settings -->` or `<!-- prototypes -->` and
+    """Returns a page with its tables, which stand between `<!-- settings -->`, `<!-- prototypes -->` or `<!-- sweep -->` and
     `<!-- end -->`, written anew."""
-    for marker, table in (("settings", settings_table()), ("prototypes", prototypes_table())):
+    for marker, table in (("settings", settings_table), ("prototypes", prototypes_table), ("sweep", _sweep_table)):
         head, separator, rest = page.partition(f"<!-- {marker} -->\n")
         if separator:
             _, end, tail = rest.partition("<!-- end -->")
-            page = f"{head}{separator}\n{table}\n\n{end}{tail}"
+            page = f"{head}{separator}\n{table()}\n\n{end}{tail}"
     return page
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,16 @@ class Setting:
     meaning: str
     default: Any = REQUIRED
     unit: str = ""
+
+
+def markdown_table(settings: Iterable[Setting]) -> str:
+    """Settings as a Markdown table."""
+    rows = ["| name | must be | default | meaning |", "| --- | --- | --- | --- |"]
+    for setting in settings:
+        default = "**required**" if setting.default is REQUIRED else f"`{setting.default!r}`"
+        unit = f" [{setting.unit}]" if setting.unit else ""
+        rows.append(f"| `{setting.name}` | {setting.kind.expectation}{unit} | {default} | {setting.meaning} |")
+    return "\n".join(rows)
 
 
 @dataclass(frozen=True)

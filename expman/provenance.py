@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -38,6 +39,7 @@ def git_state(folder: Path) -> dict[str, Any] | None:
             "diff_is_cut": len(diff) > _LONGEST_DIFF_CHARACTERS}
 
 
+@functools.cache
 def installed_packages() -> dict[str, str]:
     """Name → version of each package that this Python can import."""
     found = ((distribution.metadata["Name"], distribution.version) for distribution in importlib.metadata.distributions())

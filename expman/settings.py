@@ -91,8 +91,10 @@ class Settings:
         modules = {}
         for module in list(sys.modules.values()):
             name = getattr(module, "__file__", None) or ""
+            if not name.endswith(".py") or not is_user_file(name):
+                continue
             file = Path(name).resolve()
-            if not name.endswith(".py") or file in executed or not is_user_file(name) or _ships_with_project(file):
+            if file in executed or _ships_with_project(file):
                 continue
             modules.update({str(file.relative_to(root)): file for root in roots if file.is_relative_to(root)})
         return modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sysconfig
 import traceback
@@ -17,7 +18,12 @@ _AUTOGRAPH_MARK = "__autograph_generated_file"  # TensorFlow's rewriting of a fu
 def is_user_file(filename: str) -> bool:
     """True for a file that belongs neither to Python, nor to an installed package, nor to this project's machinery."""
     is_generated = filename.startswith("<") or _AUTOGRAPH_MARK in filename
-    return not is_generated and not str(Path(filename).resolve()).startswith(_FOREIGN_FOLDERS)
+    return not is_generated and not f"{_resolved_folder(os.path.dirname(filename))}{os.sep}".startswith(_FOREIGN_FOLDERS)
+
+
+@functools.cache  # a sweep asks for thousands of modules in each trial
+def _resolved_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def last_user_line(error: BaseException) -> str | None:

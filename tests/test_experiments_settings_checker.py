@@ -10,6 +10,7 @@ from conftest import ROOT
 from settings_files import write_experiment
 
 import experiments_settings_checker as checker
+from expman.sweeps.sweep_file import sweep_table
 from expman.declarations import REQUIRED
 
 DESIGNED = """session_name workingFolder model_file hparams random_seed n_outputs raw_data_dir_train raw_data_dir_val
@@ -35,10 +36,13 @@ def test_defaults_are_accepted_and_other_types_refused_with_the_expectation(sett
         assert fault and fault.startswith(f"must be {setting.kind.expectation}. Got ")
 
 
-def test_the_readme_has_the_present_tables():
+def test_the_pages_have_the_present_tables():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert checker.update_tables(page) == page, "run `make docs`"
     assert checker.settings_table() in page and checker.prototypes_table() in page
+    page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    assert checker.update_tables(page) == page, "run `make docs`"
+    assert sweep_table() in page
 
 
 def test_help_lists_every_setting():

@@ -13,8 +13,11 @@ import sys
 import time
 from pathlib import Path
 
+import hyperopt
+import numpy as np
 import pytest
 from conftest import ROOT
+from settings_files import write_experiment
 from sweep_files import read_trials, write_sweep
 
 import experiments_manager
@@ -261,3 +264,16 @@ def test_pruned_trials_end_early_and_say_why(tmp_path):
     assert "median" in trials[3]["reason"]
     state = json.loads((trials[3]["folder"] / "state.json").read_text())
     assert state["status"] == "pruned" and state["epoch"] < 6
+
+
+def test_run_can_be_minimised_by_hyperopts_own_fmin(tmp_path):
+    file = write_experiment(tmp_path)
+    trials = hyperopt.Trials()
+    space = {"hiddenNeurons": hyperopt.hp.choice("hiddenNeurons", [2, 8]),
+             "learningRate": hyperopt.hp.loguniform("learningRate", -5, -2)}
+    best = hyperopt.fmin(lambda hparams: experiments_manager.run(file, hparams), space, algo=hyperopt.rand.suggest, max_evals=3,
+                         trials=trials, rstate=np.random.default_rng(0), show_progressbar=False)
+    chosen = hyperopt.space_eval(space, best)
+    identity = json.loads(Path(trials.best_trial["result"]["sessionFolder"], "experiment.json").read_text())
+    assert {name: identity["hparams"][name]["value"] for name in chosen} == chosen
+    assert min(trials.losses()) == trials.best_trial["result"]["loss"]

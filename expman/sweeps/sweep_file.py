@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expman.declarations import REQUIRED, Setting, ValueKind, choice, integer, list_of, name, number, optional
+from expman.declarations import REQUIRED, Setting, ValueKind, choice, integer, list_of, markdown_table, name, number, optional
 from expman.errors import Problem, SettingsError
 from expman.sweeps.search_space import is_expression, point_fault, space_fault
 from expman.user_module import UserModule
@@ -102,12 +102,7 @@ def load_sweep(file: str | os.PathLike[str]) -> Sweep:
 
 def sweep_table() -> str:
     """What a sweep file may define, as a Markdown table."""
-    rows = ["| name | must be | default | meaning |", "| --- | --- | --- | --- |"]
-    for setting in SWEEP_SETTINGS:
-        default = "**required**" if setting.default is REQUIRED else f"`{setting.default!r}`"
-        unit = f" [{setting.unit}]" if setting.unit else ""
-        rows.append(f"| `{setting.name}` | {setting.kind.expectation}{unit} | {default} | {setting.meaning} |")
-    return "\n".join(rows)
+    return markdown_table(SWEEP_SETTINGS)
 
 
 def _problems(namespace: Mapping[str, Any], *, lines: Mapping[str, int], file: Path) -> list[Problem]:
