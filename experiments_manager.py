@@ -70,6 +70,9 @@ def _execute(options: Any) -> int:
         _print_sweep(commands.sweep(options.sweep, engine=options.engine or "local", ray_address=options.ray_address,
                                     accepts_changes=options.accept_changes))
         return 0
+    if options.compare or options.diff or options.report:
+        _look(options)
+        return 0
     if options.restart_interrupted:
         result = commands.restart(options.model_dir, num_epochs=options.nbEpoch)
     else:
@@ -80,6 +83,20 @@ def _execute(options: Any) -> int:
         result = commands.train(options.usersettings, hparams=hparams)
     _print_result(result)
     return 0
+
+
+def _look(options: Any) -> None:
+    """The commands that read experiments and compute nothing."""
+    if options.compare:
+        from expman.reports.comparison_table import compare
+        compare(options.compare, sort=options.sort, filter_expression=options.filter, columns=options.columns,
+                csv_file=options.csv)
+    elif options.diff:
+        from expman.reports.experiment_diff import diff
+        print(diff(*options.diff, is_coloured=sys.stdout.isatty()))
+    else:
+        from expman.reports.html_report import write_report
+        print(f"report: {write_report(options.report, file=options.output)}")
 
 
 def _print_result(result: Mapping[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Compares experiments by their plain files: a table, the difference of two, an HTML page."""

@@ -1,0 +1,50 @@
+"""Where the curves of two experiments part, and how far apart they are at the last epoch that both have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from expman.reports.experiment_records import ExperimentRecord
+from expman.reports.number_text import number_text
+
+_LEAST_RELATIVE_DIFFERENCE = 1e-6
+
+
+def curve_lines(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[str]:
+    """A line for each curve that both experiments have and that is not the same in both.
+
+    Curves part at the first epoch whose values differ by more than a millionth of the larger one: less comes from the
+    order of additions.
+    """
+    for sign, record in (("-", first), ("+", second)):
+        if record.metrics_table is None:
+            yield f"{sign} this experiment has no {record.files.metrics_file.name} that can be read"
+    if first.metrics_table is None or second.metrics_table is None:
+        return
+    for column in first.metrics_table.curves:
+        one, other = (dict(zip(*record.metrics_table.points(column))) for record in (first, second))
+        common = sorted(one.keys() & other.keys())
+        parting = next((epoch for epoch in common if not _equal(one[epoch], other[epoch])), None)
+        if parting is None:
+            continue
+        last = common[-1]
+        yield (f"{column}: {number_text(one[last])} → {number_text(other[last])} at epoch {last}"
+               f"{_change(one[last], other[last])}, {_since(parting, first=common[0])}")
+    only = [f"{sign} {column} is in this experiment only" for sign, record, beside in (("-", first, second), ("+", second, first))
+            for column in record.metrics_table.curves if column not in beside.metrics_table.curves]
+    yield from only
+
+
+def _equal(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=_LEAST_RELATIVE_DIFFERENCE) or (math.isnan(one) and math.isnan(other))
+
+
+def _change(one: float, other: float) -> str:
+    if not one or not math.isfinite(one) or not math.isfinite(other) or _equal(one, other):
+        return ""
+    return f" ({(other - one) / abs(one):+.1%})"
+
+
+def _since(parting: int, *, first: int) -> str:
+    return "different from the first epoch on" if parting == first else f"they part at epoch {parting}"
