@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from expman.errors import ExperimentFolderError
 
 _LOGGER = logging.getLogger(__name__)
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._=-]+")
+_LOCK_ATTEMPTS = 5
+_SECONDS_BETWEEN_LOCK_ATTEMPTS = 0.02
 _TIMESTAMP_FORMAT = "%Y-%m-%d--%H-%M-%S"
 
 
@@ -47,6 +50,8 @@ class ExperimentFolder:
         self.profile_trace = self.profile_logs / "trace.json.gz"
         self.profile_report = self.profile_logs / "profile.txt"
         self.embeddings = self.path / "embeddings"
+        self.report_page = self.path / "report.html"
+        self.confusion_matrix = self.path / "confusion_matrix.csv"
 
     @classmethod
     def create(cls, *, working_folder: str | os.PathLike[str], session_name: str,
@@ -118,7 +123,7 @@ class ExperimentFolder:
         """
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_patiently(descriptor)
         except BlockingIOError as error:
             os.close(descriptor)
             raise ExperimentFolderError(f"{self.path} is being trained by another process. Wait for its end, or stop it "
@@ -129,6 +134,22 @@ class ExperimentFolder:
             yield
         finally:
             os.close(descriptor)
+
+    def is_being_trained(self) -> bool:
+        """Whether a process holds the folder's lock; False where the file system has no locks."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return False
 
     def model_export_folder(self, model_name: str) -> Path:
         """The base path that a model server watches: it holds one folder a version, named 1, 2, 3 …"""
@@ -147,6 +168,23 @@ class ExperimentFolder:
             f"'{self.path}' has no exported model yet. Training exports one after its first evaluation: "
             "wait for it, or go on with a training that ended early by "
             f"`--restart_interrupted --model_dir {self.path}`.")
+
+
+def _lock_patiently(descriptor: int) -> None:
+    """Locks a folder; who merely asks whether it is locked holds it for an instant.
+
+    Raises:
+        BlockingIOError: another process keeps it locked.
+    """
+    for _ in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            is_kept = error
+            time.sleep(_SECONDS_BETWEEN_LOCK_ATTEMPTS)
+        else:
+            return
+    raise is_kept
 
 
 def exported_versions(base_path: Path) -> list[int]:

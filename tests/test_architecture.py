@@ -21,10 +21,13 @@ FORBIDDEN = {
     "expman/settings.py": ("expman.training", "expman.serving", "expman.export"),
     "model_zoo": ("expman",),
     "DataProvider_input_pipeline.py": ("expman",),
+    "expman/reports": ("expman.training", "expman.serving", "expman.export", "expman.settings", "expman.client",
+                       "expman.commands", "expman.dry_run"),
+    "expman/sweeps": ("expman.serving", "expman.client", "expman.dry_run", "expman.reports"),
     "data_pipelines": ("expman", "model_zoo"),
 }
 CHEAP = ("experiments_manager", "experiments_settings_checker", "expman.commands", "expman.settings",
-         "expman.experiment_folder", "expman.serving.engines")
+         "expman.experiment_folder", "expman.serving.engines", "expman.reports.comparison_table")
 
 
 def imported_modules(file: Path) -> set[str]:

@@ -100,8 +100,8 @@ def curves_of_one(record: ExperimentRecord, *, first: str) -> list[CurveChart]:
     titles = dict.fromkeys(column.removeprefix(_VALIDATION) for column in columns)
     charts = []
     for title in sorted(titles, key=lambda title: title != first):
-        lines = {row: line for row, (label, column) in enumerate((("training", title), ("validation", f"{_VALIDATION}{title}")))
-                 for line in _lines(record, column, label=label)}
+        parts = (("training", title), ("validation", f"{_VALIDATION}{title}"))
+        lines = {row: line for row, (label, column) in enumerate(parts) for line in _lines(record, column, label=label)}
         if lines:
             charts.append(CurveChart(title=title, kind=" and ".join(line.label for line in lines.values()), lines=lines))
     return charts

@@ -166,5 +166,6 @@ def _common(records: Sequence[ExperimentRecord], columns: Sequence[str]) -> list
               if name not in columns and name not in _UNNAMED_SETTINGS]
     if hidden:
         more = f" and {len(hidden) - _MOST_NAMED} more" if len(hidden) > _MOST_NAMED else ""
-        lines.append(f"other settings differ, too: {', '.join(hidden[:_MOST_NAMED])}{more} (--columns settings.NAME shows one)")
+        lines.append(f"other settings differ, too: {', '.join(hidden[:_MOST_NAMED])}{more} "
+                     "(--columns settings.NAME shows one)")
     return lines

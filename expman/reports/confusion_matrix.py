@@ -10,7 +10,6 @@ from pathlib import Path
 
 from expman.reports.number_text import number_text
 
-FILE_NAME = "confusion_matrix.csv"
 _MOST_CLASSES = 100
 
 

@@ -31,9 +31,10 @@ def curve_lines(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[s
         last = common[-1]
         yield (f"{column}: {number_text(one[last])} → {number_text(other[last])} at epoch {last}"
                f"{_change(one[last], other[last])}, {_since(parting, first=common[0])}")
-    only = [f"{sign} {column} is in this experiment only" for sign, record, beside in (("-", first, second), ("+", second, first))
-            for column in record.metrics_table.curves if column not in beside.metrics_table.curves]
-    yield from only
+    for sign, record, beside in (("-", first, second), ("+", second, first)):
+        for column in record.metrics_table.curves:
+            if column not in beside.metrics_table.curves:
+                yield f"{sign} {column} is in this experiment only"
 
 
 def _equal(one: float, other: float) -> bool:

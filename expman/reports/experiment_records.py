@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Mapping
@@ -147,7 +146,7 @@ def read_record(path: str | os.PathLike[str]) -> ExperimentRecord:
     is_before_training = bool(trial) and (not has_identity or trial.get("status") == "failed")
     identity = _read_object(files.identity_file, faults) if has_identity or not is_before_training else {}
     state = _read_object(files.state_file, faults) if has_state else {}
-    is_live = (state.get("status") == "training" or not has_state) and is_locked(files.path)
+    is_live = (state.get("status") == "training" or not has_state) and files.is_being_trained()
     if not (has_state or is_live or is_before_training):
         faults.append(f"{files.state_file.name} is missing")
     if identity and not isinstance(identity.get("settings"), Mapping):
@@ -155,23 +154,6 @@ def read_record(path: str | os.PathLike[str]) -> ExperimentRecord:
     metrics_table = _read_metrics(files, state=state, faults=faults)
     return ExperimentRecord(files=files, identity=identity, state=state, trial=trial, is_live=is_live,
                             metrics_table=metrics_table, faults=tuple(faults))
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process trains in a folder; see `ExperimentFolder.locked_for_training`."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False  # a file system without locks
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _read_object(path: Path, faults: list[str]) -> dict[str, Any]:

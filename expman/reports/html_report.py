@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expman.errors import UsageError
-from expman.experiment_folder import write_atomically
+from expman.experiment_folder import ExperimentFolder, write_atomically
 from expman.reports.experiment_search import read_experiments
 from expman.reports.report_content import ReportContent, collect_content
 from expman.reports.report_rendering import render_page
-from expman.reports.report_table import REPORT_FILE
 
 
 def write_report(folders: Sequence[str | os.PathLike[str]], *, file: str | os.PathLike[str] | None = None) -> Path:
@@ -28,12 +27,13 @@ def write_report(folders: Sequence[str | os.PathLike[str]], *, file: str | os.Pa
         UsageError: a folder holds no experiment, or the page cannot be written.
     """
     records = read_experiments(folders)
-    page = Path(file) if file is not None else (Path(folders[0]) if len(folders) == 1 else Path()) / REPORT_FILE
+    page = Path(file) if file is not None else ExperimentFolder(folders[0] if len(folders) == 1 else "").report_page
     if page.is_dir():
-        raise UsageError(f"--output '{page}' is a folder. Give a file, for instance '{page / REPORT_FILE}'.")
+        raise UsageError(f"--output '{page}' is a folder. Give a file, for instance '{ExperimentFolder(page).report_page}'.")
     content: ReportContent = collect_content(records, folders=[Path(folder) for folder in folders], page=page)
     try:
         write_atomically(page, render_page(content).encode("utf-8", "replace"))
     except OSError as error:
-        raise UsageError(f"The report '{page}' cannot be written ({error.strerror}). Give another file by --output.") from error
+        raise UsageError(f"The report '{page}' cannot be written ({error.strerror}). "
+                         "Give another file by --output.") from error
     return page

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentFolderError, UsageError
-from expman.experiment_folder import read_json
 from expman.reports.best_first import Order, order_of
 from expman.reports.chart_data import CurveChart, curves_of_many, curves_of_one, points_per_line
-from expman.reports.confusion_matrix import FILE_NAME as CONFUSION_MATRIX
 from expman.reports.confusion_matrix import ConfusionMatrix, ConfusionMatrixError, read_confusion_matrix
 from expman.reports.embedded_pictures import Picture, embed_pictures, find_pictures
 from expman.reports.experiment_labels import short_labels
@@ -28,8 +26,8 @@ from expman.reports.record_fields import field_value, split_name
 from expman.reports.report_facts import (
     Fact, hparam_facts, package_facts, provenance_facts, settings_facts, source_texts)
 from expman.reports.report_table import ReportTable, experiments_table
+from expman.sweeps.sweep_folder import SweepFolder
 
-SWEEP_RECORD = "sweep.json"
 _MOST_PICTURE_BYTES = 1_000_000
 _MOST_OWN_COLOURS = 8  # as many as the style sheet has
 _LEAST_AXIS_PIXELS, _AXIS_GAP_PIXELS, _CHARACTER_PIXELS = 100, 30, 8
@@ -110,9 +108,14 @@ class ReportContent:
         return bool(self.charts or self.axes)
 
     @property
+    def has_own_colours(self) -> bool:
+        """Whether each of the experiments, being few, has a colour of its own."""
+        return self.table is not None and len(self.table.rows) <= _MOST_OWN_COLOURS
+
+    @property
     def has_rank_colours(self) -> bool:
-        """Whether the colours of lines tell the rank: of few experiments each has a colour of its own."""
-        return self.order is not None and self.table is not None and len(self.table.rows) > _MOST_OWN_COLOURS
+        """Whether the colours of lines tell the rank of their experiments."""
+        return self.table is not None and self.order is not None and not self.has_own_colours
 
     @property
     def best_epoch(self) -> int | None:
@@ -176,11 +179,11 @@ def collect_content(records: Sequence[ExperimentRecord], *, folders: Sequence[Pa
 
 def _sweep_record(folders: Sequence[Path]) -> dict[str, Any]:
     """What a sweep is, when the one folder is that of a sweep; {} else."""
-    file = folders[0] / SWEEP_RECORD
-    if len(folders) > 1 or not file.is_file():
+    sweep = SweepFolder(folders[0])
+    if len(folders) > 1 or not sweep.record_file.is_file():
         return {}
     try:
-        return read_json(file) or {"metric": None}
+        return sweep.read_record() or {"metric": None}
     except ExperimentFolderError:
         return {"metric": None}  # it is a sweep all the same
 
@@ -214,7 +217,8 @@ def _tiles_of_one(record: ExperimentRecord) -> list[Tile]:
                           else "at that epoch"))
     epoch, planned = field_value(record, "epoch"), record.settings.get("nbEpoch")
     if epoch is not None:
-        tiles.append(Tile("epochs", f"{epoch} of {planned}" if planned else str(epoch), record.reason if not record.faults else ""))
+        tiles.append(Tile("epochs", f"{epoch} of {planned}" if planned else str(epoch),
+                          "" if record.faults else record.reason))
     tiles.append(Tile("training time", duration_text(record.duration_seconds) or "none"))
     if record.versions:
         tiles.append(Tile("exported versions", str(len(record.versions)), f"newest {record.versions[-1]}"))
@@ -242,13 +246,13 @@ def _tiles_of_many(records: Sequence[ExperimentRecord], *, order: Order | None, 
 
 
 def _confusion_matrix(record: ExperimentRecord | None) -> tuple[ConfusionMatrix | None, str]:
-    path = record.folder / CONFUSION_MATRIX if record else None
+    path = record.files.confusion_matrix if record else None
     if path is None or not path.exists():
         return None, ""
     try:
         return read_confusion_matrix(path), ""
     except ConfusionMatrixError as error:
-        return None, f"{CONFUSION_MATRIX} is damaged: {error}"
+        return None, f"{path.name} is damaged: {error}"
 
 
 def _epochs_table(record: ExperimentRecord) -> tuple[Sequence[str], Sequence[Sequence[str]]] | None:

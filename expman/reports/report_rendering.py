@@ -12,7 +12,8 @@ from markupsafe import Markup
 from expman.reports.report_content import ReportContent
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
-_SCRIPTS = ("colours.js", "selection.js", "line_chart.js", "curve_chart.js", "parallel_chart.js", "tables.js", "page.js")
+_SCRIPTS = ("colours.js", "selection.js", "tooltip.js", "line_chart.js", "curve_chart.js", "parallel_chart.js", "tables.js",
+            "page.js")
 _PLOTTING_SCRIPTS = ("bokeh.min.js", "bokeh-api.min.js")  # the library's core and the part that builds plots in the browser
 
 

@@ -13,7 +13,6 @@ from expman.reports.comparison_table import compared, heading, is_numeric
 from expman.reports.experiment_records import ExperimentRecord
 from expman.reports.record_fields import field_text, field_value
 
-REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def experiments_table(records: Sequence[ExperimentRecord], *, order: Order | Non
     shades = _shades(records, order)
     rows = []
     for record, label, shade in zip(records, labels, shades):
-        report = record.folder / REPORT_FILE
+        report = record.files.report_page
         rows.append(ReportRow(label=label, href=href(record.folder), title=record.name, shade=shade,
                               report_href=href(report) if report.is_file() else "",
                               cells=[_cell(record, column, href=href) for column in columns]))

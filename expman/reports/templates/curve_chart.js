@@ -96,7 +96,8 @@ class CurveChart extends LineChart {
         }
         const experiment = experimentOf(line.row);
         const hparams = Object.entries(experiment.texts).filter(([name, text]) => name.startsWith("hparams.") && text);
-        return [tooltipHead(experiment.label, this.colour(line)), tooltipLine(`${this.title}, ${epoch}`, numberText(line.ys[index])),
+        return [tooltipHead(experiment.label, this.colour(line)),
+                tooltipLine(`${this.title}, ${epoch}`, numberText(line.ys[index])),
                 ...hparams.map(([name, text]) => tooltipLine(name.slice("hparams.".length), text))];
     }
 }

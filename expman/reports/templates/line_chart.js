@@ -38,7 +38,8 @@ class LineChart {
             x_range: new Bokeh.Range1d({...this.home.x}), y_range: new Bokeh.Range1d({...this.home.y}),
             y_axis_type: this.isLog ? "log" : "linear", height: Number(this.element.dataset.height),
             sizing_mode: "stretch_width", toolbar_location: null, tools: [], min_border_left: 56, min_border_right: 12,
-            min_border_bottom: 30, min_border_top: 8, background_fill_color: null, border_fill_color: null, outline_line_color: null});
+            min_border_bottom: 30, min_border_top: 8, background_fill_color: null, border_fill_color: null,
+            outline_line_color: null});
         this.source = new Bokeh.ColumnDataSource({data: this.columns(this.lines)});
         this.emphasis = new Bokeh.ColumnDataSource({data: this.columns([])});
         this.pointer = new Bokeh.ColumnDataSource({data: {x: [], y: [], color: []}});
@@ -98,7 +99,8 @@ class LineChart {
         const key = shown.join();
         if (key !== this.shownKey) {
             this.shownKey = key;
-            this.view.filter = shown.length === this.lines.length ? new Bokeh.AllIndices() : new Bokeh.IndexFilter({indices: shown});
+            this.view.filter = shown.length === this.lines.length ? new Bokeh.AllIndices()
+                : new Bokeh.IndexFilter({indices: shown});
         }
         const emphasised = this.lines.filter(line => line.label === "" && selection.isShown(line.row)
                                              && (selection.pinned.has(line.row) || selection.hovered === line.row));
@@ -173,8 +175,9 @@ class LineChart {
     pick(pick) {
         this.picked = pick;
         const points = this.pointsOf(pick).filter(({line, index}) => Number.isFinite(line.ys[index]));
-        this.pointer.data = {x: points.map(({line, index}) => line.xs[index]), y: points.map(({line, index}) => line.ys[index]),
-                             color: points.map(({line}) => this.colour(line))};
+        this.pointer.data = {
+            x: points.map(({line, index}) => line.xs[index]), y: points.map(({line, index}) => line.ys[index]),
+            color: points.map(({line}) => this.colour(line))};
         if (pick.line.label === "")
             selection.hover(pick.line.row);
         tooltip.show(this.description(pick), this.place, this.screenPlace(pick));
@@ -246,56 +249,4 @@ function valueAt({xs, ys}, x) {
     if (x === xs[index] || other < 0 || other >= xs.length)
         return ys[index];
     return ys[index] + (ys[other] - ys[index]) * (x - xs[index]) / (xs[other] - xs[index]);
-}
-
-const tooltip = {
-    /** Shows nodes beside a place, given in pixels within an element. */
-    show(nodes, element, {x, y}) {
-        const box = document.getElementById("tooltip");
-        box.replaceChildren(...nodes);
-        box.hidden = false;
-        const around = element.getBoundingClientRect();
-        const [left, top] = [around.left + x, around.top + y];
-        const isRight = left + 16 + box.offsetWidth < document.documentElement.clientWidth;
-        box.style.left = `${Math.max(4, isRight ? left + 16 : left - 16 - box.offsetWidth)}px`;
-        box.style.top = `${Math.min(Math.max(4, top - box.offsetHeight / 2), innerHeight - box.offsetHeight - 4)}px`;
-    },
-
-    hide() {
-        document.getElementById("tooltip").hidden = true;
-    },
-};
-
-/** A line of the tooltip: a swatch of a colour if there is one, a name and a value. */
-function tooltipLine(name, value, colour) {
-    const line = document.createElement("div");
-    line.className = "tooltip-line";
-    if (colour) {
-        const swatch = document.createElement("i");
-        swatch.style.background = colour;
-        line.append(swatch);
-    }
-    for (const text of [name, value]) {
-        const part = document.createElement("span");
-        part.textContent = text;
-        line.append(part);
-    }
-    return line;
-}
-
-function tooltipHead(text, colour) {
-    const head = tooltipLine(text, "", colour);
-    head.classList.add("tooltip-head");
-    return head;
-}
-
-/** Four significant digits, as the tables have it. */
-function numberText(value) {
-    if (!Number.isFinite(value))
-        return "none";
-    if (Math.abs(value) >= 1e4 && Math.abs(value) < 1e9)
-        return value.toFixed(0);
-    if (value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e9))
-        return value.toExponential(3).replace(/\.?0+e/, "e");
-    return String(Number(value.toPrecision(4)));
 }

@@ -21,16 +21,15 @@ class ParallelChart extends LineChart {
             axis.visible = false;
         for (const item of this.plot.center)
             item.visible = false;
-        const isNumber = axis => axis.scale !== "categories";
         this.rules = this.plot.segment(
             {field: "x"}, {value: 0}, {field: "x"}, {value: 1},
             {source: new Bokeh.ColumnDataSource({data: {x: this.axes.map((_, index) => index)}}), line_width: 1.5});
-        const ticks = this.axes.flatMap((axis, index) => axis.ticks.map(([y, text]) => ({x: index, y, text: plainText(text)})));
+        const ticks = this.axes.flatMap((axis, x) => axis.ticks.map(([y, text]) => ({x, y, text: plainText(text)})));
         this.tickTexts = this.plot.text({field: "x"}, {field: "y"}, {field: "text"}, {
             source: columnsOf(ticks, ["x", "y", "text"]), x_offset: 6, text_baseline: "middle", text_font_size: "11.5px",
             background_fill_alpha: 0.8, border_radius: 3, padding: 2});
         const heads = this.axes.map((axis, index) => ({
-            x: index, y: AXIS_TOP, text: plainText(axis.title) + (isNumber(axis) && axis.scale === "logarithmic" ? " (log)" : ""),
+            x: index, y: AXIS_TOP, text: plainText(axis.title) + (axis.scale === "logarithmic" ? " (log)" : ""),
             align: index === 0 ? "left" : index === this.axes.length - 1 ? "right" : "center"}));
         this.headTexts = this.plot.text({field: "x"}, {field: "y"}, {field: "text"}, {
             source: columnsOf(heads, ["x", "y", "text", "align"]), text_align: {field: "align"}, text_baseline: "bottom",
@@ -52,10 +51,11 @@ class ParallelChart extends LineChart {
 
     paint() {
         super.paint();
-        const [ink, soft, surface, grid, accent] = ["--ink", "--soft", "--surface", "--soft", "--accent"].map(cssColour);
+        const [ink, soft, surface, accent] = ["--ink", "--soft", "--surface", "--accent"].map(cssColour);
         const font = cssColour("--font");
-        this.rules.glyph.line_color = {value: grid};
-        this.tickTexts.glyph.setv({text_color: {value: soft}, text_font: {value: font}, background_fill_color: {value: surface}});
+        this.rules.glyph.line_color = {value: soft};
+        this.tickTexts.glyph.setv({
+            text_color: {value: soft}, text_font: {value: font}, background_fill_color: {value: surface}});
         this.headTexts.glyph.setv({text_color: {value: ink}, text_font: {value: font}});
         this.brushBars.glyph.setv({fill_color: {value: accent}, line_color: {value: accent}});
     }

@@ -51,7 +51,8 @@ function conditionOf(text, columns) {
     const tests = parts.map(part => {
         const [, name, sign, value] = part.match(COMPARISON) ?? [];
         const column = name && columns.find(column => [column.name, column.head].some(known => known.toLowerCase() === name));
-        return column ? line => fitsComparison(cellOf(line, column), sign, value) : line => hasWords(line, part.replaceAll('"', ""));
+        return column ? line => fitsComparison(cellOf(line, column), sign, value)
+            : line => hasWords(line, part.replaceAll('"', ""));
     });
     return line => tests.every(test => test(line));
 }
