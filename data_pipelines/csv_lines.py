@@ -13,7 +13,7 @@ from data_pipelines.csv_columns import BucketColumn, CsvFeature, NumericColumn, 
 from data_pipelines.csv_parsing import CsvCells
 from data_pipelines.csv_reading import RowEncoding, csv_pieces
 from data_pipelines.csv_table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
-from data_pipelines.csv_windows import window_batches, windows_of_rows
+from data_pipelines.csv_windows import piece_bytes_for, window_batches, windows_of_rows
 from data_pipelines.unreadable_files import UnreadableFiles
 
 
@@ -49,6 +49,7 @@ def FileListProcessor_csv_lines(  # noqa: N802  (users' interface)
         seed: of the shuffles; None: derived from `tf.random.set_seed`.
         drop_remainder: whether a last batch with fewer samples is left out.
         cache: keeps the samples in memory (True) or in files whose names start with a path.
+            True makes the passes after the first many times as quick for data that fits in memory.
         on_unreadable_file: 'raise', or 'skip': what comes after the fault is left out, and the file is named in the log.
 
     Returns:
@@ -84,8 +85,9 @@ def FileListProcessor_csv_lines(  # noqa: N802  (users' interface)
     table = CsvTable(format=form, header=header, num_columns=len(names), columns=columns_to_read)
     encoding = _encoding(names, features, labels)
 
-    def samples(files: tf.data.Dataset) -> tf.data.Dataset:
-        pieces = csv_pieces(files, table, encoding, unreadable=unreadable)
+    def samples(files: tf.Tensor) -> tf.data.Dataset:
+        pieces = csv_pieces(files, table, encoding, unreadable=unreadable,
+                            piece_bytes=piece_bytes_for(size=samples_window_size, shift=samples_window_shift))
         windows = windows_of_rows(pieces, size=samples_window_size, shift=samples_window_shift)
         if samples_window_size > 1:
             return windows

@@ -71,7 +71,7 @@ class CsvParser:
             return self._cells(pd.DataFrame({place: np.zeros(0, dtype) for place, dtype in self._dtypes.items()}))
         characters = np.frombuffer(text, np.uint8)
         separators, ends_line = _separators(characters, self._table.format.delimiter)
-        if text.isascii() and _is_regular(ends_line, self._table.num_columns):
+        if _is_utf_8(text) and _is_regular(ends_line, self._table.num_columns):
             num_rows = len(ends_line) // self._table.num_columns
         else:
             num_rows = check_rows(text, self._table)
@@ -115,6 +115,14 @@ class CsvParser:
 
 def _encoded(words: Collection[str]) -> np.ndarray:
     return np.array([word.encode() for word in words])
+
+
+def _is_utf_8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _separators(characters: np.ndarray, delimiter: str) -> tuple[np.ndarray, np.ndarray]:

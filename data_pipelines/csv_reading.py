@@ -15,10 +15,9 @@ from data_pipelines.csv_parsing import CsvCells, CsvParser, end_of_rows
 from data_pipelines.csv_table import CsvTable, check_header
 from data_pipelines.unreadable_files import UnreadableFileError, UnreadableFiles
 
-PIECE_BYTES = 1 << 22
-"""Text parsed at a time: smaller pieces cost more calls, larger ones memory and the time to the first batch."""
 LONGEST_ROW_BYTES = 1 << 26
 """A row that is longer has a quote without partner."""
+_COUNT_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,55 +37,59 @@ class RowEncoding:
     labels_dtype: tf.DType
 
 
-def csv_pieces(files: tf.data.Dataset, table: CsvTable, encoding: RowEncoding, *,
-               unreadable: UnreadableFiles) -> tf.data.Dataset:
-    """All rows of all files, file after file, in pieces of about `PIECE_BYTES` of text.
+def csv_pieces(paths: tf.Tensor, table: CsvTable, encoding: RowEncoding, *, unreadable: UnreadableFiles,
+               piece_bytes: int) -> tf.data.Dataset:
+    """All rows of all files, file after file, in pieces; an empty file gives a piece without rows.
 
     Arguments:
-        files: their paths.
+        paths: of the files, string `[files]`.
         table: their form and the columns to read.
         encoding: what is made of the cells.
         unreadable: what to do with files that cannot be read. Of a skipped one, the pieces before the fault come out.
+        piece_bytes: text of a piece, about.
 
     Returns:
         A dataset of (starts a file: bool, is readable: bool, features, labels).
     """
-    source = _CsvSource(table, encoding, unreadable)
+    source = _CsvSource(table, encoding, unreadable, piece_bytes)
+    num_files = tf.size(paths)
+    padded_paths = tf.concat([paths, [""]], axis=0)
 
-    def pieces_of_file(path: tf.Tensor) -> tf.data.Dataset:
-        def next_piece(state: tuple[tf.Tensor, tf.Tensor], _: tf.Tensor) -> tuple[tuple, tuple]:
-            def limits() -> tuple[tf.Tensor, ...]:
-                return tuple(tf.ensure_shape(part, []) for part in tf.numpy_function(
-                    source.limits_of_piece, [path, offset], (tf.int64, tf.int64, tf.bool), stateful=False))
+    def next_piece(state: tuple[tf.Tensor, tf.Tensor], _: tf.Tensor) -> tuple[tuple, tuple]:
+        place, offset = state
+        path = padded_paths[place]
+        limits = tf.numpy_function(source.limits_of_piece, [path, offset], (tf.int64, tf.int64, tf.bool), stateful=False)
+        start, end, is_last = (tf.ensure_shape(limit, []) for limit in limits)
+        next_state = (place + tf.cast(is_last, tf.int32), tf.where(is_last, tf.zeros_like(end), end))
+        return next_state, (place < num_files, path, start, end, offset == 0)
 
-            offset, is_over = state
-            start, end, is_over = tf.cond(is_over, lambda: (offset, offset, is_over), limits)
-            return (end, is_over), (path, start, end, offset == 0)
-
-        pieces = tf.data.Dataset.counter().scan((tf.constant(0, tf.int64), tf.constant(False)), next_piece)
-        return pieces.take_while(lambda path, start, end, starts_file: start < end)
-
-    def parsed(path: tf.Tensor, start: tf.Tensor, end: tf.Tensor, starts_file: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def parsed(_: tf.Tensor, path: tf.Tensor, start: tf.Tensor, end: tf.Tensor, starts_file: tf.Tensor) -> tuple[tf.Tensor, ...]:
         is_readable, features, labels = tf.numpy_function(
             source.parse_piece, [path, start, end], (tf.bool, tf.float32, encoding.labels_dtype), stateful=False)
         return (starts_file, tf.ensure_shape(is_readable, []), tf.ensure_shape(features, [None, encoding.features_width]),
                 tf.ensure_shape(labels, [None, encoding.labels_width]))
 
-    return files.flat_map(pieces_of_file).map(parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    pieces = tf.data.Dataset.counter().scan((tf.constant(0), tf.constant(0, tf.int64)), next_piece)
+    pieces = pieces.take_while(lambda is_left, path, start, end, starts_file: is_left)
+    return pieces.map(parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 class _CsvSource:
     """The two steps that are Python's: cutting a file into pieces of whole rows, and parsing a piece."""
 
-    def __init__(self, table: CsvTable, encoding: RowEncoding, unreadable: UnreadableFiles) -> None:
+    def __init__(self, table: CsvTable, encoding: RowEncoding, unreadable: UnreadableFiles, piece_bytes: int) -> None:
         self._table = table
         self._parser = CsvParser(table)
         self._encoding = encoding
         self._unreadable = unreadable
+        self._piece_bytes = piece_bytes
 
     def limits_of_piece(self, path: bytes, offset: np.int64) -> tuple[np.int64, np.int64, np.bool_]:
-        """The bytes where the piece from an offset on starts (at 0 the header is left out) and ends, and if it is the last."""
-        limits = self._unreadable.read(lambda path: self._limits(path, int(offset)), os.fsdecode(path))
+        """The bytes where the piece from an offset on starts (at 0 the header is left out) and ends, and if it is the last.
+
+        An empty path, after the last file, has none.
+        """
+        limits = path and self._unreadable.read(lambda path: self._limits(path, int(offset)), os.fsdecode(path))
         start, end, is_last = limits or (offset, offset, True)
         return np.int64(start), np.int64(end), np.bool_(is_last)
 
@@ -98,7 +101,7 @@ class _CsvSource:
                 file.seek(offset)
             start = file.tell()
             try:
-                num_bytes, is_last = _whole_rows(file)
+                num_bytes, is_last = _whole_rows(file, self._piece_bytes)
             except CsvFault as fault:
                 raise _placed(path, start, fault) from fault
         return start, start + num_bytes, is_last
@@ -122,10 +125,10 @@ class _CsvSource:
         return np.True_, *encoding.encode(cells)
 
 
-def _whole_rows(file: BinaryIO) -> tuple[int, bool]:
-    """About `PIECE_BYTES` from where a file stands to the end of a row, a longer row whole, and whether the file ends."""
-    num_bytes, text = PIECE_BYTES, b""
-    while num_bytes <= max(LONGEST_ROW_BYTES, PIECE_BYTES):
+def _whole_rows(file: BinaryIO, num_bytes: int) -> tuple[int, bool]:
+    """About a number of bytes from where a file stands to the end of a row, a longer row whole, and whether the file ends."""
+    text = b""
+    while num_bytes <= LONGEST_ROW_BYTES:
         text += file.read(num_bytes - len(text))
         if len(text) < num_bytes:
             return len(text), True
@@ -139,5 +142,5 @@ def _whole_rows(file: BinaryIO) -> tuple[int, bool]:
 def _placed(path: str, start: int, fault: CsvFault) -> UnreadableFileError:
     """The error for a fault in the text that starts at a byte of a file."""
     with open(path, "rb") as file:
-        num_lines = sum(file.read(min(PIECE_BYTES, start - done)).count(b"\n") for done in range(0, start, PIECE_BYTES))
+        num_lines = sum(file.read(min(_COUNT_BYTES, start - done)).count(b"\n") for done in range(0, start, _COUNT_BYTES))
     return UnreadableFileError(path, f"line {num_lines + fault.line + 1}: {fault}")

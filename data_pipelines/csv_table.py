@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import logging
+import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -145,8 +146,8 @@ def positions_of(argument: str, wanted: Sequence[str | int], header: list[str] |
     """
     faults, positions = [], []
     for column in wanted:
-        if isinstance(column, int) and not isinstance(column, bool):
-            positions.append(column)
+        if isinstance(column, numbers.Integral) and not isinstance(column, bool):
+            positions.append(int(column))
             if not 0 <= column < num_columns:
                 faults.append(f"{column} is not in 0 … {num_columns - 1}")
         elif header is None:

@@ -14,7 +14,7 @@ from data_pipelines.csv_defaults import CellDefault, cell_defaults
 from data_pipelines.csv_parsing import CsvCells
 from data_pipelines.csv_reading import RowEncoding, csv_pieces
 from data_pipelines.csv_table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
-from data_pipelines.csv_windows import window_batches, windows_of_rows
+from data_pipelines.csv_windows import piece_bytes_for, window_batches, windows_of_rows
 from data_pipelines.unreadable_files import UnreadableFiles
 
 
@@ -50,6 +50,7 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
         seed: of the shuffles; None: derived from `tf.random.set_seed`.
         drop_remainder: whether a last batch with fewer blocks is left out.
         cache: keeps the blocks, before `per_sample_preprocess_fn`: in memory (True) or in files whose names start with a path.
+            True makes the passes after the first many times as quick for data that fits in memory.
         on_unreadable_file: 'raise', or 'skip': what comes after the fault is left out, and the file is named in the log.
 
     Returns:
@@ -83,8 +84,10 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
         for position, name, default in zip(positions, names, defaults)))
     encoding = _encoding(positions, defaults, labels_cols_nb)
 
-    def blocks(files: tf.data.Dataset) -> tf.data.Dataset:
-        return windows_of_rows(csv_pieces(files, table, encoding, unreadable=unreadable), size=nblines_per_block, shift=shift)
+    def blocks(files: tf.Tensor) -> tf.data.Dataset:
+        pieces = csv_pieces(files, table, encoding, unreadable=unreadable,
+                            piece_bytes=piece_bytes_for(size=nblines_per_block, shift=shift))
+        return windows_of_rows(pieces, size=nblines_per_block, shift=shift)
 
     return window_batches(paths, blocks, per_sample=per_sample_preprocess_fn, cache=cache, batch_size=batch_size, seed=seed,
                           shuffle_buffer=shuffle_buffer if shuffle_batches else 0, drop_remainder=drop_remainder)

@@ -11,8 +11,14 @@ import tensorflow as tf
 from data_pipelines.batches import batched, cached
 from data_pipelines.pass_seeds import seeded_passes
 
-GROUP_BYTES = 1 << 24
-"""Windows that overlap a lot take many times the memory of their rows; this much is made at a time."""
+PIECE_BYTES = 1 << 22
+"""Text parsed at a time: smaller pieces cost more calls, larger ones memory and the time to the first batch."""
+_LEAST_PIECE_BYTES = 1 << 12
+
+
+def piece_bytes_for(*, size: int, shift: int) -> int:
+    """Text to parse at a time so that its windows, which repeat rows where they overlap, take no more memory than elsewhere."""
+    return max(min(PIECE_BYTES, _LEAST_PIECE_BYTES), PIECE_BYTES * min(size, shift) // size)
 
 
 def windows_of_rows(pieces: tf.data.Dataset, *, size: int, shift: int) -> tf.data.Dataset:
@@ -27,29 +33,16 @@ def windows_of_rows(pieces: tf.data.Dataset, *, size: int, shift: int) -> tf.dat
     Returns:
         Groups of windows: features `[windows, size, n]` and labels `[windows, size, m]`.
     """
-    _, _, features, labels = pieces.element_spec
-    nothing = tuple(tf.zeros([0, part.shape[1]], part.dtype) if part.dtype != tf.string
-                    else tf.fill([0, part.shape[1]], "") for part in (features, labels))
+    _, _, *parts = pieces.element_spec
+    nothing = tuple(tf.fill([0, part.shape[1]], tf.constant("" if part.dtype == tf.string else 0, part.dtype)) for part in parts)
     state = (nothing, tf.constant(0), tf.constant(False))
-    rows = pieces.scan(state, lambda state, piece: _next_rows(state, piece, size=size, shift=shift))
-    bytes_per_window = 4 * size * (features.shape[1] + labels.shape[1])
-    per_group = max(1, GROUP_BYTES // bytes_per_window)
-
-    def windows(num_windows: tf.Tensor, rows: tuple[tf.Tensor, tf.Tensor]) -> tf.data.Dataset:
-        def group(first: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            starts = tf.range(first, tf.minimum(first + per_group, num_windows)) * shift
-            return tuple(tf.gather(part, starts[:, None] + tf.range(size)) for part in rows)
-
-        return tf.data.Dataset.range(0, tf.cast(num_windows, tf.int64), per_group, output_type=tf.int32).map(group)
-
-    return rows.flat_map(windows)
+    return pieces.scan(state, lambda state, piece: _next_windows(state, piece, size=size, shift=shift))
 
 
-def _next_rows(state: tuple, piece: tuple, *, size: int, shift: int) -> tuple[tuple, tuple]:
-    """Joins a piece to the rows left from the last one, and keeps what belongs to windows that are not full yet.
+def _next_windows(state: tuple, piece: tuple, *, size: int, shift: int) -> tuple[tuple, tuple]:
+    """Joins a piece to the rows left from the last one, cuts the full windows, and keeps the rows of those to come.
 
-    The state is (left rows, number of rows to skip before the next window, whether the rest of the file is unreadable); the
-    output is (number of full windows, their rows).
+    The state is (rows left, number of rows to skip before the next window, whether the rest of the file is unreadable).
     """
     left, num_to_skip, is_broken = state
     starts_file, is_readable, *new = piece
@@ -64,17 +57,18 @@ def _next_rows(state: tuple, piece: tuple, *, size: int, shift: int) -> tuple[tu
     next_start = num_windows * shift
     kept = tuple(part[next_start:] for part in rows)
     num_to_skip = num_to_skip - num_skipped + tf.maximum(0, next_start - num_rows)
-    return (kept, num_to_skip, is_broken), (num_windows, rows)
+    places = tf.range(num_windows)[:, None] * shift + tf.range(size)
+    return (kept, num_to_skip, is_broken), tuple(tf.gather(part, places) for part in rows)
 
 
-def window_batches(paths: Sequence[str], windows_of: Callable[[tf.data.Dataset], tf.data.Dataset], *,
+def window_batches(paths: Sequence[str], windows_of: Callable[[tf.Tensor], tf.data.Dataset], *,
                    per_sample: Callable[..., Any] | None, cache: bool | str | os.PathLike[str], batch_size: int,
                    shuffle_buffer: int, seed: int | None, drop_remainder: bool) -> tf.data.Dataset:
     """Batches of the windows of files.
 
     Arguments:
         paths: the files.
-        windows_of: makes groups of windows from a dataset of paths.
+        windows_of: makes groups of windows from the paths, string `[files]`.
         per_sample: what is done to each window at last, or None.
         cache: where the windows are kept after the first pass; then the order of the files stays.
         batch_size: windows of a batch.
@@ -82,19 +76,21 @@ def window_batches(paths: Sequence[str], windows_of: Callable[[tf.data.Dataset],
         seed: of the shuffles.
         drop_remainder: whether a last batch with fewer windows is left out.
     """
-    files = tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
-    groups = cached(windows_of(files), cache)
+    files = tf.constant([os.fsencode(path) for path in paths])
 
     def shuffled(pass_seed: tf.Tensor) -> tf.data.Dataset:
-        of_pass = groups if cache is not False else windows_of(files.shuffle(len(paths), seed=pass_seed))
+        of_pass = windows_of(tf.random.experimental.stateless_shuffle(files, seed=[pass_seed, 0]))
         return of_pass.unbatch().shuffle(shuffle_buffer, seed=pass_seed)
 
-    if shuffle_buffer:
+    if shuffle_buffer and cache is False:
         samples = seeded_passes(shuffled, seed=seed)
-    elif per_sample is not None:
+    else:
+        groups = cached(windows_of(files), cache)
+        if not shuffle_buffer and per_sample is None:  # joining and cutting groups costs nothing per sample
+            return groups.rebatch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
         samples = groups.unbatch()
-    else:  # joining and cutting groups costs nothing per sample
-        return groups.rebatch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
+        if shuffle_buffer:
+            samples = samples.shuffle(shuffle_buffer, seed=seed)
     if per_sample is not None:
         samples = samples.map(per_sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batched(samples, batch_size=batch_size, drop_remainder=drop_remainder)

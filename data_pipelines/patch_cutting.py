@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.labelled_files import LabelledArray, LabelledFiles
+from data_pipelines.patch_filters import PatchFilterError
 from data_pipelines.patch_options import PatchOptions
 from data_pipelines.patches import (
     check_field_of_view, check_fits, grid_positions, num_random_patches, patch_shape, random_position)
@@ -82,14 +83,14 @@ class PatchCutter:
         bytes_per_patch = 4 * math.prod(self.layout.patch) * self.layout.num_bands
         num_at_once = max(1, _MOST_BYTES_AT_ONCE // bytes_per_patch)
         parts = []
-        for index in range(len(self._files)):
-            num_patches = 1
+        for index, path in enumerate(self._files.paths):
+            num_patches = None
             if not self._options.shuffle_samples and self._files.reads_windows(index):
-                num_patches = self._unreadable.read(lambda _, index=index: len(self._grid(self._opened(index))),
-                                                    self._files.paths[index]) or 1
-            parts += [(index, first, first + num_at_once) for first in range(0, num_patches, num_at_once)]
-            if num_patches <= num_at_once:
-                parts[-1] = (index, 0, _ALL)
+                num_patches = self._unreadable.read(lambda _, index=index: len(self._grid(self._opened(index))), path)
+            if num_patches is None:
+                parts.append((index, 0, _ALL))
+            else:
+                parts += [(index, first, first + num_at_once) for first in range(0, num_patches, num_at_once)]
         return np.array(parts, np.int64)
 
     def __call__(self, index: int, first: int, end: int, seed: int) -> list[np.ndarray]:
@@ -107,8 +108,11 @@ class PatchCutter:
             UnreadableFileError: the file cannot be read, and this is not to be skipped.
             PatchFilterError: a user's filter raised.
         """
-        patches = self._unreadable.read(lambda _: list(self._cut(int(index), int(first), int(end), int(seed))),
-                                        self._files.paths[index])
+        path = self._files.paths[index]
+        try:
+            patches = self._unreadable.read(lambda _: list(self._cut(int(index), int(first), int(end), int(seed))), path)
+        except PatchFilterError as error:
+            raise PatchFilterError(f"{path}: {error}") from error
         return self._stacked(patches or [])
 
     def _first_layout(self) -> PatchLayout:
@@ -135,8 +139,8 @@ class PatchCutter:
             raise ValueError(f"it has {source.num_bands} bands of {source.raw.dtype}, where {layout.path} has "
                              f"{layout.num_bands} of {layout.raw_dtype}: bring all to one kind")
         if _kept_dtype(source.label_dtype, np.int32) != layout.label_dtype:
-            raise ValueError(f"its labels are {source.label_dtype}, where those of {layout.path} are {layout.label_dtype}: bring "
-                             "all to one type")
+            raise ValueError(f"its labels are {source.label_dtype}, where those of {layout.path} are {layout.label_dtype}: "
+                             "bring all to one type")
         check_fits(source.size, self.layout.patch)
         return source
 

@@ -2,7 +2,7 @@
 
     python -m venv samples && . samples/bin/activate
     pip install numpy==2.4.6 pandas==3.1.1 scipy==1.17.1 scikit-image==0.26.0 opencv-python-headless==5.0.0.93 nibabel==5.4.2
-    pip install --no-deps seglearn==1.2.5 statsmodels==0.15.0 vega-datasets==0.9.0 nilearn==0.14.1
+    pip install --no-deps seglearn==1.2.5 statsmodels==0.15.0 vega-datasets==0.9.0 scikit-learn==1.9.1 nilearn==0.14.1
     python datasamples/make_samples.py [--out FOLDER] [NAME …]
 
 The second line's packages are not imported, only their data files are read, so what they need is not installed. With these
@@ -100,6 +100,17 @@ def seattle_weather(folder: Path) -> None:
     is_validation = table["date"].str[:4].astype(int) >= FIRST_WEATHER_VALIDATION_YEAR
     write_csv(table[~is_validation], folder / "train" / "seattle_2012_2014.csv")
     write_csv(table[is_validation], folder / "val" / "seattle_2015.csv")
+
+
+def diabetes(folder: Path) -> None:
+    """Two CSVs of one row a patient: ten measurements and the progression of the disease; every fifth is for validation."""
+    names = ["age_years", "sex", "bmi", "blood_pressure", "tc", "ldl", "hdl", "tch", "ltg", "glucose"]
+    files = [packaged_file("scikit-learn", f"sklearn/datasets/data/diabetes_{kind}.csv.gz") for kind in ("data_raw", "target")]
+    table = pd.read_csv(files[0], sep=" ", header=None, names=names)
+    table["progression"] = pd.read_csv(files[1], header=None)[0].astype(int)
+    is_validation = table.index % 5 == 4
+    write_csv(table[~is_validation], folder / "train" / "diabetes_train.csv")
+    write_csv(table[is_validation], folder / "val" / "diabetes_val.csv")
 
 
 def flattened(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -216,7 +227,7 @@ def brain_t1(folder: Path) -> None:
 
 
 SAMPLES: dict[str, Callable[[Path], None]] = {function.__name__: function for function in (
-    watch_exercises, co2_weekly, seattle_weather, texture_mosaics, texture_photos, brain_t1)}
+    watch_exercises, co2_weekly, seattle_weather, diabetes, texture_mosaics, texture_photos, brain_t1)}
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 Source: Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks", CVPR 2017, for the blocks, here in
 one dimension and without bottleneck layers; Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural
-networks", Science 313, 2006, for the autoencoder.
+networks", Science 313, 2006, for the autoencoder; Vincent, Larochelle, Bengio, Manzagol, "Extracting and composing robust
+features with denoising autoencoders", ICML 2008, for the noise.
 Parameters: 73,916 trainable for 128 steps of 3 channels with the defaults. In general, with d channels of data, f filters,
 growth rate g, l layers a block and c the channels at hand: (3 d + 1) f at the start; in each dense block Σ (2 + 3 g)(c + i g)
 over i = 0 … l − 1, then with c + l g channels 2 and the kept ones for each; 2 c at the end of the encoder, (m c + 1) s for the
@@ -28,7 +29,8 @@ def model(data: keras.KerasTensor, hparams: dict[str, Any]) -> dict[str, keras.K
         hparams: `code_size` (16), `blocks` (dense blocks of the encoder, each halves the time; as many in the decoder, 3),
             `layers_per_block` (3), `growth_rate` (channels that a layer adds, 12), `filters` (of the first convolution, 24),
             `compression` (fraction of the channels kept behind a block, 0.5), `dropout` (fraction dropped behind each
-            convolution of a dense block, 0).
+            convolution of a dense block, 0), `input_noise` (standard deviation of Gaussian noise that training adds to the
+            data, 0).
 
     Returns:
         `code`: `[batch, code_size]`, linear; `reconstruction`: `[batch, time, channels]`, linear.
@@ -40,7 +42,10 @@ def model(data: keras.KerasTensor, hparams: dict[str, Any]) -> dict[str, keras.K
         raise ValueError(f"data must be [batch, time, channels] with a known time. Got the shape {data.shape}. "
                          "Let the input pipeline cut blocks of the same number of rows.")
     num_blocks = whole_number(hparams, "blocks", 3)
+    input_noise = real_number(hparams, "input_noise", 0.0, least=0)
     lengths = []
+    if input_noise > 0:
+        data = keras.layers.GaussianNoise(input_noise, name="encoder_noise")(data)
     features = keras.layers.Conv1D(whole_number(hparams, "filters", 24), 3, padding="same", name="encoder_start")(data)
     for block in range(num_blocks):
         lengths.append(features.shape[1])

@@ -81,12 +81,19 @@ def assert_one_step_lowers_the_loss(network: keras.Model, inputs: Any, loss: Cal
         optimizer.apply_gradients(zip(gradients, network.trainable_variables))
 
     states = [(variable, variable.numpy()) for variable in network.non_trainable_variables]
-    before = float(total(network(inputs, training=True)))
+
+    def with_the_same_noise(computed: Callable[[], Any]) -> Any:
+        for variable, state in states:  # the states of random generators among them
+            variable.assign(state)
+        return computed()
+
+    def measured() -> float:
+        return float(total(network(inputs, training=True)))
+
+    before = with_the_same_noise(measured)
     for _ in range(steps):
-        step()
-    for variable, state in states:  # the states of random generators among them: the same noise again
-        variable.assign(state)
-    after = float(total(network(inputs, training=True)))
+        with_the_same_noise(step)
+    after = with_the_same_noise(measured)
     assert np.isfinite([before, after]).all() and after < before, f"loss {before} before and {after} after {steps} steps"
 
 

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
 
 SAMPLES = Path(__file__).resolve().parent.parent / "datasamples"
 README = (SAMPLES / "README.md").read_text(encoding="utf-8")
@@ -64,7 +66,8 @@ def test_no_file_is_larger_than_2_mb_and_all_together_are_below_6_mb():
     assert sum(sizes.values()) <= 6 * MB
 
 
-@pytest.mark.parametrize("notice", ["Copyright (c) 2018, David M. Burns", "Copyright (C) 1993-2004 Louis Collins"])
+@pytest.mark.parametrize("notice", ["Copyright (c) 2018, David M. Burns", "Copyright (C) 1993-2004 Louis Collins",
+                                    "Copyright (c) 2007-2026 The scikit-learn developers"])
 def test_the_notices_that_must_stay_with_the_data_are_in_the_readme(notice):
     assert notice in README
 
@@ -110,6 +113,29 @@ def test_weather_holds_the_stated_kinds_and_plausible_values():
     assert set(table["weather"]) == {"drizzle", "fog", "rain", "snow", "sun"}
     assert (table["temp_min_celsius"] <= table["temp_max_celsius"]).all()
     assert (table[["precipitation_mm", "wind_metres_per_second"]] >= 0).all(axis=None)
+
+
+def test_the_script_makes_the_same_patients_again_in_the_order_of_scikit_learn(make_samples, tmp_path):
+    make_samples["diabetes"](tmp_path)
+    parts = []
+    for part, number in (("train", 354), ("val", 88)):
+        path = Path(part) / f"diabetes_{part}.csv"
+        assert (tmp_path / path).read_bytes() == (SAMPLES / "diabetes" / path).read_bytes()
+        parts.append(pd.read_csv(tmp_path / path))
+    reference = load_diabetes(scaled=False)
+    expected = np.column_stack([reference.data, reference.target])
+    np.testing.assert_array_equal(parts[1], expected[4::5])
+    np.testing.assert_array_equal(parts[0], np.delete(expected, np.s_[4::5], axis=0))
+
+
+def test_the_errors_of_plain_regressions_are_those_of_the_readme():
+    train, held_out = read_part("diabetes", "train"), read_part("diabetes", "val")
+    inputs = train.columns.drop("progression")
+    linear = LinearRegression().fit(train[inputs], train["progression"]).predict(held_out[inputs])
+    for stated, predicted in (("mean 77.05", train["progression"].mean()), ("linear regression 57.26", linear)):
+        assert stated in README
+        error = np.sqrt(np.mean((held_out["progression"] - predicted) ** 2))
+        assert error == pytest.approx(float(stated.split()[-1]), abs=0.006)
 
 
 def test_the_errors_of_plain_forecasts_are_those_of_the_readme():

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from conftest import ROOT
+from example_files import shortened
 from sklearn.linear_model import LogisticRegression
 
 import experiments_manager
 
 FILE = ROOT / "examples" / "classification" / "mysettings_digits.py"
-
-
-def shortened(folder, file, *replacements):
-    """A copy of an example whose outputs lie in a temporary folder, with parts replaced."""
-    text = file.read_text(encoding="utf-8")
-    for old, new in (("../../model_zoo", str(ROOT / "model_zoo")), *replacements):
-        assert old in text
-        text = text.replace(old, new)
-    copy = folder / file.name
-    copy.write_text(text, encoding="utf-8")
-    return copy
 
 
 def test_the_digits_beat_logistic_regression(tmp_path):

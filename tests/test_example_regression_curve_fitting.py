@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import ROOT
-from test_example_classification_digits import shortened
+from example_files import shortened
 
 import experiments_manager
 

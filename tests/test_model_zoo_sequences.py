@@ -280,6 +280,15 @@ def test_autoencoder_layers_see_the_features_of_all_before_them():
     assert widths == [6, 11, 16]
 
 
+def test_autoencoder_noise_is_added_in_training_only():
+    network = build(densenet_autoencoder_1d.model, [16, 2], None, {"input_noise": 0.5, "layers_per_block": 1})
+    data = np.full([100, 16, 2], 3.0, np.float32)
+    layer = network.get_layer("encoder_noise")
+    np.testing.assert_array_equal(layer(data, training=False), data)
+    assert np.std(layer(data, training=True) - data) == pytest.approx(0.5, rel=0.05)
+    assert network.get_layer("encoder_start").input is layer.output
+
+
 def test_autoencoder_learns_and_survives_its_export(tmp_path):
     network = build(densenet_autoencoder_1d.model, [27, 2], None, {"dropout": 0.2, "blocks": 2, "layers_per_block": 1})
     data = noise(8, 27, 2)

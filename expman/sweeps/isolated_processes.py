@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -73,7 +74,10 @@ class IsolatedProcesses:
 def _run(target: Callable[..., None], arguments: tuple[Any, ...], connection: Connection) -> None:
     os.setsid()  # Ctrl-C in the terminal is for the parent, which ends its children in its own way
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
-    target(*arguments, connection)
+    # TensorFlow removes its temporary files when the interpreter ends, which forked processes do not do.
+    with tempfile.TemporaryDirectory(prefix="expman-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        target(*arguments, connection)
     sys.stdout.flush()
     sys.stderr.flush()
 

@@ -1,0 +1,40 @@
+"""Trains shipped examples briefly, in temporary folders, and asks what they export through their own clients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conftest import ROOT
+from serving_models import running_server
+
+from expman import commands
+
+
+def shortened(folder: Path, file: Path, *replacements: tuple[str, str]) -> Path:
+    """A copy of an example whose outputs lie in a temporary folder, with parts replaced."""
+    text = file.read_text(encoding="utf-8")
+    for old, new in (("../../model_zoo", str(ROOT / "model_zoo")), *replacements):
+        assert old in text
+        text = text.replace(old, new)
+    copy = folder / file.name
+    copy.write_text(text, encoding="utf-8")
+    return copy
+
+
+def ask_served_model(result: Mapping[str, Any]) -> None:
+    """Serves what a training exported and drives the example's `Client_IO` against it until it has no more to send.
+
+    Arguments:
+        result: what `experiments_manager.run` returned.
+    """
+    export = Path(result["last_exported_model"]).parent
+    with running_server(export, model_name=export.name) as port:
+        commands.predict(result["sessionFolder"], num_requests=-1, port=port)
+
+
+def number_after(text: str, beginning: str) -> float:
+    """The first number behind the beginning of a line that the client printed."""
+    return float(re.search(rf"^{re.escape(beginning)}\D*?(-?\d+\.?\d*)", text, re.MULTILINE).group(1))
