@@ -32,4 +32,8 @@ def seeded_passes(make: Callable[[tf.Tensor], tf.data.Dataset], *, seed: int | N
         make: gets the seed of a pass, int64 scalar, for `Dataset.shuffle`, `with_seeds` and NumPy, in any depth.
         seed: of the seeds; None: derived from `tf.random.set_seed`.
     """
-    return with_seeds(tf.data.Dataset.range(1), seed=seed).flat_map(lambda _, pass_seed: make(pass_seed))
+    def of_pass(_: tf.Tensor, pass_seed: tf.Tensor) -> tf.data.Dataset:
+        tf.random.set_seed(1)  # of this graph alone: beside a global seed of 0 TensorFlow 2.21 takes no tensor as a seed
+        return make(pass_seed)
+
+    return with_seeds(tf.data.Dataset.range(1), seed=seed).flat_map(of_pass)

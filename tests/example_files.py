@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
 from conftest import ROOT
 from serving_models import running_server
 
@@ -33,6 +35,18 @@ def ask_served_model(result: Mapping[str, Any]) -> None:
     export = Path(result["last_exported_model"]).parent
     with running_server(export, model_name=export.name) as port:
         commands.predict(result["sessionFolder"], num_requests=-1, port=port)
+
+
+def local_answers(result: Mapping[str, Any], output: str, **inputs: np.ndarray) -> np.ndarray:
+    """What the newest exported version answers when it is loaded in this process, for one of its outputs.
+
+    Arguments:
+        result: what `experiments_manager.run` returned.
+        output: its name.
+        inputs: the arrays by their names.
+    """
+    signature = tf.saved_model.load(result["last_exported_model"]).signatures[output]
+    return signature(**{name: tf.constant(array) for name, array in inputs.items()})[output].numpy()
 
 
 def number_after(text: str, beginning: str) -> float:

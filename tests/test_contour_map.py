@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from skimage.segmentation import find_boundaries
 
-from data_pipelines.contour_map import convert_semanticMap_contourMap
+from data_pipelines.patches.contour_map import convert_semanticMap_contourMap
 
 
 def label_map(shape, dtype=np.int32):

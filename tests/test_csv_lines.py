@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from csv_files import windows, write_table, written
 
-from data_pipelines import csv_windows
+from data_pipelines.csv import windows as csv_windows
 from DataProvider_input_pipeline import BucketColumn, FileListProcessor_csv_lines, NumericColumn, VocabularyColumn
 
 COLUMNS = ["age", VocabularyColumn("job", ["clerk", "été", "cook"]), BucketColumn("age", [18, 65]),

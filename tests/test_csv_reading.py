@@ -14,10 +14,12 @@ import pytest
 import tensorflow as tf
 from csv_files import sensor_table, write_table, written
 
-from data_pipelines import csv_parsing, csv_reading, csv_windows
-from data_pipelines.csv_faults import CsvFault
-from data_pipelines.csv_parsing import CsvParser, end_of_rows
-from data_pipelines.csv_table import CsvColumn, CsvFormat, CsvTable
+from data_pipelines.csv import parsing as csv_parsing
+from data_pipelines.csv import reading as csv_reading
+from data_pipelines.csv import windows as csv_windows
+from data_pipelines.csv.faults import CsvFault
+from data_pipelines.csv.parsing import CsvParser, end_of_rows
+from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable
 from data_pipelines.unreadable_files import UnreadableFileError
 from DataProvider_input_pipeline import FileListProcessor_csv_time_series
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from csv_files import sensor_table, windows, write_table, written
 
-from data_pipelines import csv_windows
-from data_pipelines.csv_windows import PIECE_BYTES, piece_bytes_for
+from data_pipelines.csv import windows as csv_windows
+from data_pipelines.csv.windows import PIECE_BYTES, piece_bytes_for
 from DataProvider_input_pipeline import FileListProcessor_csv_time_series
 
 

@@ -13,7 +13,7 @@ from example_files import ask_served_model, number_after, shortened
 from sklearn.metrics import accuracy_score, jaccard_score
 
 import experiments_manager
-from data_pipelines.patches import assemble_patches, grid_patches
+from data_pipelines.patches.positions import assemble_patches, grid_patches
 from expman.errors import ExperimentError
 
 FILE = ROOT / "examples" / "segmentation" / "mysettings_semanticSegmentation_cityscapes.py"

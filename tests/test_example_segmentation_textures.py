@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
 import experiments_manager
-from data_pipelines.patches import assemble_patches, grid_patches
+from data_pipelines.patches.positions import assemble_patches, grid_patches
 
 FILE = ROOT / "examples" / "segmentation" / "mysettings_semanticSegmentation.py"
 MOSAICS = ROOT / "datasamples" / "texture_mosaics"
@@ -170,10 +170,10 @@ def test_a_wrong_source_is_refused(tmp_path, monkeypatch, source, error, message
         predicted_by_tiles(tmp_path, source)
 
 
-def test_an_image_with_other_bands_than_the_model_is_refused():
-    from tiled_client import as_trained_on
-    with pytest.raises(ValueError, match="images of 5 bands. Got 3"):
-        as_trained_on(np.zeros([4, 4, 3], np.uint8), 5)
+def test_an_image_with_other_bands_than_the_model_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), half_bright(40, 40, 20))
+    with pytest.raises(ValueError, match="photo.*3 bands.*num_channels=5"):
+        predicted_by_tiles(tmp_path, str(tmp_path / "photo.png"), num_bands=5)
 
 
 def test_scores_are_those_of_scikit_learn_without_void():

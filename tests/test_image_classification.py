@@ -13,7 +13,7 @@ import tensorflow as tf
 from settings_files import write_experiment
 
 import experiments_manager
-from data_pipelines.class_balancing import balanced_order
+from data_pipelines.images.class_balancing import balanced_order
 from DataProvider_input_pipeline import FileListProcessor_image_classification, class_names_of
 from expman.errors import TrainingError
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from skimage import transform
 
-from data_pipelines.image_fitting import ImageFitting
+from data_pipelines.images.fitting import ImageFitting
 
 
 def image(*shape: int) -> np.ndarray:

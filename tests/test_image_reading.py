@@ -13,7 +13,7 @@ from rasterio.transform import from_origin
 from skimage import io as skimage_io
 
 from DataProvider_input_pipeline import read_image
-from data_pipelines.image_reading import check_reader
+from data_pipelines.images.reading import check_reader
 
 NAMES = ["plain", "mit Leerzeichen und Umläuten äöü", "图像 (1)"]
 

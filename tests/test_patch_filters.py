@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from data_pipelines.patch_filters import PatchFilterError, PatchFilters, classes_entropy
+from data_pipelines.patches.filters import PatchFilterError, PatchFilters, classes_entropy
 
 RAW = np.ones([4, 4, 2], np.float32)
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from data_pipelines.patches import (
+from data_pipelines.patches.positions import (
     assemble_patches, grid_patches, grid_positions, num_random_patches, patch_shape, random_position)
 
 SIZES = [((7,), (3,), 0), ((8,), (8,), 0), ((9,), (8,), 3), ((100,), (16,), 7), ((101,), (16,), 8), ((33,), (32,), 31),

@@ -12,9 +12,9 @@ import pytest
 import rasterio
 import tensorflow as tf
 
-from data_pipelines.contour_map import convert_semanticMap_contourMap
-from data_pipelines.patches import assemble_patches, grid_patches, grid_positions
-from data_pipelines.semantic_segmentation import FileListProcessor_Semantic_Segmentation as segmentation
+from data_pipelines.patches.contour_map import convert_semanticMap_contourMap
+from data_pipelines.patches.positions import assemble_patches, grid_patches, grid_positions
+from data_pipelines.patches.semantic_segmentation import FileListProcessor_Semantic_Segmentation as segmentation
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -218,8 +218,8 @@ def test_georeferenced_files_are_read_in_windows_with_the_same_result(tmp_path, 
     write_tif(tmp_path / "a.tif", image)
     options = {"batch_size": 4, "shuffle_samples": False, "patch_ratio_vs_input": 64, "field_of_view": 9, "reader": "rasterio"}
     whole = all_patches(segmentation([tmp_path / "a.tif"], **options, cache=True))[0]
-    monkeypatch.setattr("data_pipelines.image_opening.read_image", None)  # windows need no whole image
-    monkeypatch.setattr("data_pipelines.patch_cutting._MOST_BYTES_AT_ONCE", 64 * 64 * 3 * 4 * 7)  # parts of seven patches
+    monkeypatch.setattr("data_pipelines.images.opening.read_image", None)  # windows need no whole image
+    monkeypatch.setattr("data_pipelines.patches.cutting._MOST_BYTES_AT_ONCE", 64 * 64 * 3 * 4 * 7)  # parts of seven patches
     raw = all_patches(segmentation([tmp_path / "a.tif"], **options))[0]
     np.testing.assert_array_equal(raw, grid_patches(image, (64, 64), field_of_view=9))
     np.testing.assert_array_equal(raw, whole)
@@ -234,14 +234,14 @@ def test_cached_images_are_decoded_once_and_give_the_same_patches(pairs, tmp_pat
     options = {"batch_size": 4, "shuffle_samples": True, "patch_ratio_vs_input": 16, "seed": 5}
     expected = segmentation(*pairs, **options)
     expected = [all_patches(expected) for _ in range(2)]
-    from data_pipelines.image_reading import read_image
+    from data_pipelines.images.reading import read_image
     read = []
 
     def counting(path, *, reader):
         read.append(path)
         return read_image(path, reader=reader)
 
-    monkeypatch.setattr("data_pipelines.image_opening.read_image", counting)
+    monkeypatch.setattr("data_pipelines.images.opening.read_image", counting)
     dataset = segmentation(*pairs, **options, cache=tmp_path / "cache" if is_folder else True)
     for raw, labels in expected:
         cached_raw, cached_labels = all_patches(dataset)

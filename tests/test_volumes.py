@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_pipelines.patches import assemble_patches, grid_patches
-from data_pipelines.volume_reading import read_volume
-from data_pipelines.volumes import FileListProcessor_volumes as volumes
+from data_pipelines.patches.positions import assemble_patches, grid_patches
+from data_pipelines.patches.volume_reading import read_volume
+from data_pipelines.patches.volumes import FileListProcessor_volumes as volumes
 
 SIZES = [(13, 21, 18), (9, 16, 33)]
 
@@ -108,7 +108,7 @@ def test_big_volumes_come_in_parts_and_only_their_patches_are_read(tmp_path, mon
     volume = np.random.default_rng(0).integers(0, 2**16, (20, 30, 25)).astype(np.uint16)
     np.save(tmp_path / "a.npy", volume)
     assert isinstance(read_volume(str(tmp_path / "a.npy")), np.memmap)
-    monkeypatch.setattr("data_pipelines.patch_cutting._MOST_BYTES_AT_ONCE", 4 * 8**3 * 5)
+    monkeypatch.setattr("data_pipelines.patches.cutting._MOST_BYTES_AT_ONCE", 4 * 8**3 * 5)
     options = {"batch_size": 4, "shuffle_samples": False, "patch_ratio_vs_input": 8}
     sizes = []
     dataset = volumes([tmp_path / "a.npy"], **options, additional_filters=[lambda raw, labels: sizes.append(raw.size) or True])

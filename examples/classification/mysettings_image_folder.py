@@ -17,8 +17,7 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.image_fitting import ImageFitting
-from DataProvider_input_pipeline import FileListProcessor_image_classification, extractFilenames, read_image
+from DataProvider_input_pipeline import FileListProcessor_image_classification, ImageFitting, extractFilenames, read_image
 from expman.client import to_numpy
 
 CLASSES = ["brick", "grass", "gravel", "stars", "tissue"]  # the folders' names; the network numbers them in this order

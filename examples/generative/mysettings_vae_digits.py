@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
-from data_pipelines.pass_seeds import with_seeds
+from DataProvider_input_pipeline import with_seeds
 from expman.client import to_numpy
 from model_zoo.losses.evidence_lower_bound import bernoulli_negative_log_likelihood, divergence_from_standard_normal
 

@@ -19,8 +19,7 @@ import tensorflow as tf
 from label_pictures import add_legend, grey_levels, overlay
 from label_scores import LabelScores
 
-from data_pipelines.volumes import FileListProcessor_volumes
-from DataProvider_input_pipeline import extractFilenames
+from DataProvider_input_pipeline import FileListProcessor_volumes, extractFilenames
 from expman.client import to_numpy
 from model_zoo.losses.dice import dice_loss
 

@@ -18,8 +18,7 @@ import keras
 import tensorflow as tf
 from tiled_client import TiledClient
 
-from data_pipelines.semantic_segmentation import FileListProcessor_Semantic_Segmentation
-from DataProvider_input_pipeline import extractFilenames, read_image
+from DataProvider_input_pipeline import FileListProcessor_Semantic_Segmentation, extractFilenames, read_image
 from model_zoo.losses.lovasz import lovasz_softmax_loss
 
 client_source = "datasamples/texture_mosaics/large/raw"  # a folder, an image, a video file, or a webcam's index such as 0

@@ -19,8 +19,7 @@ import tensorflow as tf
 from cityscapes_labels import CLASSES, VOID, label_file_of, train_ids
 from tiled_client import TiledClient
 
-from data_pipelines.semantic_segmentation import FileListProcessor_Semantic_Segmentation
-from DataProvider_input_pipeline import extractFilenames, read_image
+from DataProvider_input_pipeline import FileListProcessor_Semantic_Segmentation, extractFilenames, read_image
 from model_zoo.losses.lovasz import lovasz_softmax_loss
 
 cityscapes = os.environ.get("CITYSCAPES_DATASET", "cityscapes")

@@ -12,8 +12,7 @@ from frame_sources import Frame, open_source
 from label_pictures import Colours, grey_levels, overlay, save_comparison, video_frame
 from label_scores import LabelScores
 
-from data_pipelines.augmentation import GREY_WEIGHTS
-from data_pipelines.patches import assemble_patches, check_field_of_view, grid_patches
+from DataProvider_input_pipeline import ImageFitting, assemble_patches, check_field_of_view, grid_patches
 from expman.client import to_numpy
 
 _TILES_PER_REQUEST = 8
@@ -50,7 +49,7 @@ class TiledClient:
         self.folder.mkdir(exist_ok=True)
         self.truth_of = truth_of
         self.legend = {"class_names": class_names, "colours": colours}
-        self.num_bands = num_bands
+        self.fitting = ImageFitting(image_size=None, resize_mode="none", num_channels=num_bands)
         self.tile = tile
         self.field_of_view = field_of_view
         self.output_name = output_name
@@ -87,13 +86,19 @@ class TiledClient:
         """The tiles of all images; an image is finished when the answers for its last tiles are there."""
         for frame in self.source.frames():
             size = frame.image.shape[:2]
-            tiles = grid_patches(as_trained_on(frame.image, self.num_bands), [min(self.tile, side) for side in size],
+            tiles = grid_patches(self._as_trained_on(frame), [min(self.tile, side) for side in size],
                                  field_of_view=self.field_of_view)
             answers = []
             for start in range(0, len(tiles), _TILES_PER_REQUEST):
                 yield tiles[start:start + _TILES_PER_REQUEST]
                 answers.append(self.answer)
             self._finish(frame, assemble_patches(np.concatenate(answers), size, field_of_view=self.field_of_view))
+
+    def _as_trained_on(self, frame: Frame) -> np.ndarray:
+        try:
+            return self.fitting.fitted(frame.image.astype(np.float32))
+        except ValueError as error:
+            raise ValueError(f"{frame.name}: {error}. Choose another client_source.") from error
 
     def _finish(self, frame: Frame, predicted: np.ndarray) -> None:
         self.num_finished += 1
@@ -123,21 +128,3 @@ class TiledClient:
             if not self.video.isOpened():
                 raise OSError(f"OpenCV cannot write {self.written}. Free disk space, or make the folder writable.")
         self.video.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-
-
-def as_trained_on(image: np.ndarray, num_bands: int) -> np.ndarray:
-    """An image float32 with the number of bands that the model knows: colours become grey, grey becomes three equal bands.
-
-    Raises:
-        ValueError: there is no such conversion.
-    """
-    bands = image.astype(np.float32)
-    if bands.shape[-1] in (2, 4) and num_bands in (1, 3):
-        bands = bands[..., :-1]  # the last one is opacity
-    if bands.shape[-1] == 3 and num_bands == 1:
-        bands = (bands @ np.array(GREY_WEIGHTS, np.float32))[..., None]
-    elif bands.shape[-1] == 1 and num_bands == 3:
-        bands = np.repeat(bands, 3, axis=-1)
-    if bands.shape[-1] != num_bands:
-        raise ValueError(f"the model knows images of {num_bands} bands. Got {image.shape[-1]}. Choose another client_source.")
-    return bands

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from data_pipelines.csv_faults import NOT_A_NUMBER, CsvFault, check_rows
-from data_pipelines.csv_table import QUOTE, CsvTable
+from data_pipelines.csv.faults import NOT_A_NUMBER, CsvFault, check_rows
+from data_pipelines.csv.table import QUOTE, CsvTable
 
 MOST_TEXT_BYTES = 1 << 26
 """Text is read into arrays of one width, the quickest, unless a long cell makes them larger than this."""

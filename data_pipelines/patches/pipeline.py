@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.labelled_files import LabelledFiles
+from data_pipelines.patches.labelled_files import LabelledFiles
 from data_pipelines.pass_seeds import with_seeds
-from data_pipelines.patch_cutting import PatchCutter
-from data_pipelines.patch_options import PatchOptions
+from data_pipelines.patches.cutting import PatchCutter
+from data_pipelines.patches.options import PatchOptions
 
 
 def patch_dataset(files: LabelledFiles, options: PatchOptions, *, num_axes: int) -> tf.data.Dataset:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from data_pipelines.array_cache import ArrayCache
-from data_pipelines.image_fitting import ImageFitting
-from data_pipelines.image_reading import read_image
+from data_pipelines.images.fitting import ImageFitting
+from data_pipelines.images.reading import read_image
 from data_pipelines.unreadable_files import UnreadableFileError, UnreadableFiles
 
 

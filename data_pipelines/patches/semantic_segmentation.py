@@ -8,10 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines.image_opening import ImageOpener
-from data_pipelines.labelled_files import LabelledFiles
-from data_pipelines.patch_options import PatchOptions
-from data_pipelines.patch_pipeline import patch_dataset
+from data_pipelines.images.opening import ImageOpener
+from data_pipelines.patches.labelled_files import LabelledFiles
+from data_pipelines.patches.options import PatchOptions
+from data_pipelines.patches.pipeline import patch_dataset
 
 
 def FileListProcessor_Semantic_Segmentation(raw_files: Iterable[str | os.PathLike[str]],  # noqa: N802

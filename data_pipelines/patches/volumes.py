@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.image_reading import check_reader
-from data_pipelines.labelled_files import LabelledFiles
-from data_pipelines.patch_options import PatchOptions
-from data_pipelines.patch_pipeline import patch_dataset
-from data_pipelines.volume_reading import read_volume
+from data_pipelines.images.reading import check_reader
+from data_pipelines.patches.labelled_files import LabelledFiles
+from data_pipelines.patches.options import PatchOptions
+from data_pipelines.patches.pipeline import patch_dataset
+from data_pipelines.patches.volume_reading import read_volume
 
 
 def FileListProcessor_volumes(raw_files: Iterable[str | os.PathLike[str]],  # noqa: N802

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from data_pipelines.image_reading import read_image
+from data_pipelines.images.reading import read_image
 
 
 def read_volume(path: str, *, key: str | None = None, slices_pattern: str = "*", reader: str = "opencv") -> np.ndarray:

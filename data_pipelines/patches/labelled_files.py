@@ -11,7 +11,7 @@ import numpy as np
 
 from data_pipelines.array_cache import ArrayCache
 from data_pipelines.checks import at_least, file_list
-from data_pipelines.patches import window
+from data_pipelines.patches.positions import window
 
 
 class ArrayLike(Protocol):

@@ -12,11 +12,11 @@ from data_pipelines.array_cache import ArrayCache
 from data_pipelines.augmentation import Augmentation
 from data_pipelines.batches import batched
 from data_pipelines.checks import whole_number
-from data_pipelines.class_balancing import balanced_indices
-from data_pipelines.class_labels import LabelledImages, Source, labelled_images
-from data_pipelines.image_decoder import ImageDecoder
-from data_pipelines.image_fitting import ImageFitting
-from data_pipelines.image_reading import check_reader
+from data_pipelines.images.class_balancing import balanced_indices
+from data_pipelines.images.class_labels import LabelledImages, Source, labelled_images
+from data_pipelines.images.decoder import ImageDecoder
+from data_pipelines.images.fitting import ImageFitting
+from data_pipelines.images.reading import check_reader
 from data_pipelines.pass_seeds import with_seeds
 from data_pipelines.unreadable_files import UnreadableFiles
 

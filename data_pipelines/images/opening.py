@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.image_reading import check_reader, read_image
-from data_pipelines.labelled_files import ArrayLike
+from data_pipelines.images.reading import check_reader, read_image
+from data_pipelines.patches.labelled_files import ArrayLike
 
 _WINDOWED = (".tif", ".tiff", ".vrt")  # of other formats GDAL decodes all for any window, or hides that a file is cut off
 

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from data_pipelines.csv_table import CsvColumn, CsvTable
+from data_pipelines.csv.table import CsvColumn, CsvTable
 
 NOT_A_NUMBER = frozenset({"nan", "NaN", "NAN", "-nan"})
 """Spellings of a missing number, besides an empty cell and the format's own."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from data_pipelines.augmentation import Augmentation
 from data_pipelines.checks import at_least, one_of, whole_number
-from data_pipelines.patch_filters import PatchFilter, PatchFilters
+from data_pipelines.patches.filters import PatchFilter, PatchFilters
 from data_pipelines.unreadable_files import POLICIES
 
 _SHUFFLED_BATCHES = 8

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipelines.checks import file_list, whole_number
-from data_pipelines.csv_defaults import CellDefault, cell_defaults
-from data_pipelines.csv_parsing import CsvCells
-from data_pipelines.csv_reading import RowEncoding, csv_pieces
-from data_pipelines.csv_table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
-from data_pipelines.csv_windows import piece_bytes_for, window_batches, windows_of_rows
+from data_pipelines.csv.defaults import CellDefault, cell_defaults
+from data_pipelines.csv.parsing import CsvCells
+from data_pipelines.csv.reading import RowEncoding, csv_pieces
+from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
+from data_pipelines.csv.windows import piece_bytes_for, window_batches, windows_of_rows
 from data_pipelines.unreadable_files import UnreadableFiles
 
 

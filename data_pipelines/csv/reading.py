@@ -10,9 +10,9 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.csv_faults import CsvFault
-from data_pipelines.csv_parsing import CsvCells, CsvParser, end_of_rows
-from data_pipelines.csv_table import CsvTable, check_header
+from data_pipelines.csv.faults import CsvFault
+from data_pipelines.csv.parsing import CsvCells, CsvParser, end_of_rows
+from data_pipelines.csv.table import CsvTable, check_header
 from data_pipelines.unreadable_files import UnreadableFileError, UnreadableFiles
 
 LONGEST_ROW_BYTES = 1 << 26

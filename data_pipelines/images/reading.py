@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from data_pipelines.checks import one_of
-from data_pipelines.tiff_layout import check_opencv_reads_it_whole
+from data_pipelines.images.tiff_layout import check_opencv_reads_it_whole
 
 READERS = ("opencv", "rasterio")
 _SWAPPED_BY_OPENCV = (np.uint8, np.uint16, np.float32)

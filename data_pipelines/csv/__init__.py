@@ -1,0 +1,1 @@
+"""CSV files: time series and tables."""

@@ -1,0 +1,1 @@
+"""Whole images with a class each."""

@@ -1,0 +1,1 @@
+"""Patches of images and of volumes with label maps."""
