@@ -78,6 +78,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("serve_on_gpu", flag(), "let the server use the GPU", False),
     Setting("grpc_max_message_length", integer(minimum=1), "largest gRPC message, both directions, server and client",
             512 * 2**20, "bytes"),
+    Setting("tracking_uri", text(),
+            "MLflow server that mirrors the experiment, see docs/mlflow.md; '': that of MLFLOW_TRACKING_URI, if any", ""),
 )
 
 _OUTPUTS = ("inputs", "model_outputs_dict", "predictions", "embedding_code", "labels")

@@ -48,6 +48,8 @@ def parse(arguments: Sequence[str], *, description: str) -> argparse.Namespace:
     for name, (fitting, remedy) in _GOES_WITH.items():
         if getattr(options, name) and given not in fitting:
             parser.error(f"--{name} goes with {' or '.join(f'--{command}' for command in fitting)} only: {remedy}")
+    if options.ray_address and options.engine != "ray":
+        parser.error("--ray_address goes with --engine ray only: it names the Ray cluster")
     return options
 
 
@@ -82,7 +84,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
                         help="with --sweep: go on although its file, the settings or the model changed since it was started")
     parser.add_argument("--engine", choices=_SWEEP_ENGINES,
                         help="with --sweep: trials on this machine (local, the default) or on a Ray cluster")
-    parser.add_argument("--ray_address", metavar="A", help="with --engine ray: the cluster; otherwise Ray starts on this machine")
+    parser.add_argument("--ray_address", metavar="A", help="with --engine ray: HOST:PORT of the cluster, or "
+                        "auto; otherwise RAY_ADDRESS, else Ray starts on this machine")
     parser.add_argument("--sort", metavar="COLUMN", help="with --compare: a metric or a column")
     parser.add_argument("--filter", metavar="TEXT", help="with --compare: e.g. 'hparams.hiddenNeurons > 5 and epoch > 3'")
     parser.add_argument("--columns", metavar="NAMES", help="with --compare: columns, separated by commas")

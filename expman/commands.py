@@ -18,6 +18,9 @@ from expman.errors import UsageError
 from expman.experiment_folder import ExperimentFolder, write_atomically
 from expman.settings import Settings, load_settings
 from expman.tensorflow_notices import start_tensorflow
+from expman.tracking.background_mirror import mirrored
+from expman.tracking.run_content import experiment_name
+from expman.tracking.tracking_server import TrackingServer
 from expman.user_module import UserModule
 
 if TYPE_CHECKING:
@@ -68,10 +71,12 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     start_tensorflow()
     trial = trial or TrialTerms()
     settings = trial.applied_to(load_settings(settings_file, overrides=hparams, origin=hparams_origin))
+    server = TrackingServer(settings.tracking_uri)
     estimator = _build_estimator(settings)
+    _check_tracking(server, settings, workers=estimator.workers, folder=trial.folder)
     folder = _new_folder(settings, workers=estimator.workers, prepared=trial.folder)
-    with _kept_by_chief(folder, settings, estimator=estimator):
-        progress = estimator.train(folder, judge=trial.judge)
+    with _kept_by_chief(folder, settings, estimator=estimator, server=server) as mirror:
+        progress = estimator.train(folder, judge=trial.judge, mirror=mirror)
     return _result(folder, progress)
 
 
@@ -98,11 +103,13 @@ def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
     trial = trial or TrialTerms()
     settings = trial.applied_to(load_experiment(folder))
     settings = dataclasses.replace(settings, values={**settings.values, "nbEpoch": num_epochs})
+    server = TrackingServer(settings.tracking_uri)
     estimator = _build_estimator(settings)
+    _check_tracking(server, settings, workers=estimator.workers, folder=folder)
     if estimator.workers.is_chief:
         folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
-    with _kept_by_chief(folder, settings, estimator=estimator, is_restart=True):
-        progress = estimator.train(folder, restart=True, extend=extend, judge=trial.judge)
+    with _kept_by_chief(folder, settings, estimator=estimator, server=server, is_restart=True) as mirror:
+        progress = estimator.train(folder, restart=True, extend=extend, judge=trial.judge, mirror=mirror)
     return _result(folder, progress)
 
 
@@ -213,16 +220,28 @@ def _new_folder(settings: Settings, *, workers: Any, prepared: ExperimentFolder 
     return ExperimentFolder(workers.chief_says_text(path))
 
 
+def _check_tracking(server: TrackingServer, settings: Settings, *, workers: Any, folder: ExperimentFolder | None) -> None:
+    """Asks whether the experiment can be mirrored; not for a trial, which a server that went away must not end.
+
+    Raises:
+        TrackingError: it cannot.
+    """
+    is_trial = folder is not None and folder.trial_file.exists()
+    if workers.is_chief and not is_trial:
+        server.check(experiment_name=experiment_name(folder, session_name=settings.session_name))
+
+
 @contextlib.contextmanager
-def _kept_by_chief(folder: ExperimentFolder, settings: Settings, *, estimator: Any, is_restart: bool = False
-                   ) -> Iterator[None]:
-    """Locks the folder and records the data during a training; the other workers leave both to the chief."""
+def _kept_by_chief(folder: ExperimentFolder, settings: Settings, *, estimator: Any, server: TrackingServer,
+                   is_restart: bool = False) -> Iterator[Callable[[], None] | None]:
+    """Locks the folder, mirrors it and records the data during a training; the other workers leave that to the chief."""
     print(f"experiment {folder.path}", flush=True)
     if not estimator.workers.is_chief:
-        yield
+        yield None
         return
-    with folder.locked_for_training(), _data_recorded(folder, settings, estimator=estimator, is_restart=is_restart):
-        yield
+    with (folder.locked_for_training(), mirrored(folder, server=server) as mirror,
+          _data_recorded(folder, settings, estimator=estimator, is_restart=is_restart)):
+        yield mirror
 
 
 def _record(folder: ExperimentFolder, settings: Settings) -> None:

@@ -89,6 +89,10 @@ class SweepError(ExperimentError):
     """A sweep cannot start or go on."""
 
 
+class TrackingError(UsageError):
+    """Experiments cannot be mirrored into the MLflow server that is named."""
+
+
 class ExportError(ExperimentError):
     """An exported model did not answer as the model in memory does, or could not be written."""
 

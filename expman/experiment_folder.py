@@ -41,6 +41,7 @@ class ExperimentFolder:
         self.trial_file = self.path / "trial.json"
         self.trial_log = self.path / "trial.log"
         self.metrics_file = self.path / "metrics.csv"
+        self.mirror_file = self.path / "mlflow.json"
         self.model_variables_file = self.path / "model_variables.pkl"
         self.checkpoints = self.path / "checkpoints"
         self.exports = self.path / "export"
@@ -113,6 +114,13 @@ class ExperimentFolder:
 
     def write_state(self, state: Mapping[str, Any]) -> None:
         write_json(self.state_file, state)
+
+    def read_mirror(self) -> dict[str, Any]:
+        """The run of MLflow that mirrors the experiment; {} when there is none."""
+        return read_json(self.mirror_file) if self.mirror_file.exists() else {}
+
+    def write_mirror(self, mirror: Mapping[str, Any]) -> None:
+        write_json(self.mirror_file, mirror)
 
     @contextlib.contextmanager
     def locked_for_training(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from settings_files import write_experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # the tests' experiments are nobody else's
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,10 @@ FORBIDDEN = {
     "expman/client.py": ("expman.training", "expman.sweeps", "expman.export", "expman.dry_run"),
     "expman/export": ("expman.training", "expman.sweeps", "expman.serving", "expman.settings", "expman.client",
                       "expman.dry_run"),
-    "expman/training": ("expman.sweeps", "expman.serving", "expman.client", "expman.commands", "expman.dry_run"),
+    "expman/training": ("expman.sweeps", "expman.serving", "expman.client", "expman.commands", "expman.dry_run",
+                        "expman.tracking"),
+    "expman/tracking": ("expman.training", "expman.sweeps", "expman.serving", "expman.export", "expman.settings",
+                        "expman.client", "expman.commands", "expman.dry_run"),
     "expman/dry_run": ("expman.sweeps", "expman.commands"),
     "expman/training/callbacks": ("expman.training.estimator", "expman.training.callbacks"),
     "expman/settings.py": ("expman.training", "expman.serving", "expman.export"),
@@ -27,7 +30,8 @@ FORBIDDEN = {
     "data_pipelines": ("expman", "model_zoo"),
 }
 CHEAP = ("experiments_manager", "experiments_settings_checker", "expman.commands", "expman.settings",
-         "expman.experiment_folder", "expman.serving.engines", "expman.reports.comparison_table")
+         "expman.experiment_folder", "expman.serving.engines", "expman.reports.comparison_table",
+         "expman.tracking.background_mirror")
 
 
 def imported_modules(file: Path) -> set[str]:
@@ -69,3 +73,9 @@ def test_cheap_answers_do_not_import_tensorflow(arguments, exit_code):
             "print('imported', 'tensorflow' in sys.modules, 'code', code)")
     answer = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.stdout.endswith(f"imported False code {exit_code}\n"), answer
+
+
+def test_only_the_engine_for_clusters_imports_ray():
+    for file in sorted((ROOT / "expman").rglob("*.py")):
+        if not file.name.startswith("ray_"):
+            assert not [name for name in imported_modules(file) if name.split(".")[0] == "ray"], file.name

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
+_PROJECT = Path(__file__).resolve().parents[2]
 _PRELOADED = "expman.sweeps.preloaded"
 _SECONDS_FOR_CHECKPOINT = 60.0
 
@@ -57,18 +61,56 @@ class IsolatedProcesses:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([_PRELOADED])
 
+    def prepare(self) -> None:
+        """Waits until the server has imported what it preloads, so that the first process does not wait for it."""
+        self.start(_do_nothing).process.join()
+
     def start(self, target: Callable[..., None], *arguments: Any) -> IsolatedProcess:
         """Starts `target(*arguments, connection)` in a process of its own.
 
         Arguments:
             target: a function of a module.
-            arguments: what pickle can carry.
+            arguments: what multiprocessing can carry, connections among it.
         """
+        with _project_on_path():
+            multiprocessing.forkserver.ensure_running()
         own_end, other_end = self._context.Pipe()
         process = self._context.Process(target=_run, args=(target, arguments, other_end), daemon=False)
-        process.start()
+        with _without_main_module():
+            process.start()
         other_end.close()
         return IsolatedProcess(process, own_end)
+
+
+def _do_nothing(connection: Connection) -> None:
+    """Ends at once."""
+
+
+@contextlib.contextmanager
+def _project_on_path() -> Iterator[None]:
+    """Lets the server find what it preloads wherever it is started; it would leave out in silence what it does not find."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(_PROJECT), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Keeps new processes from importing the script that runs here, whose functions they do not need."""
+    names = vars(sys.modules["__main__"])
+    hidden = {name: names[name] for name in ("__spec__", "__file__") if name in names}
+    names["__spec__"] = None
+    names.pop("__file__", None)
+    try:
+        yield
+    finally:
+        names.update(hidden)
 
 
 def _run(target: Callable[..., None], arguments: tuple[Any, ...], connection: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -18,9 +19,10 @@ from expman.errors import (ExperimentError, ExperimentFolderError, SettingsError
 from expman.experiment_folder import ExperimentFolder
 from expman.sweeps.sweep_folder import SweepFolder
 from expman.sweeps.trial import Trial
+from expman.tracking.background_mirror import end_run_of_dead_process
 
 _USER_MISTAKES = (UsageError, SettingsError, UserCodeError)
-_SECONDS_FOR_PREDECESSOR = 90.0
+_SECONDS_FOR_PREDECESSOR = 180.0  # it saves within 60; a file server frees the lock of a dead machine after about 90
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class TrialRequest:
         cores: the CPU cores that it may use; None: all.
         visible_gpus: value of CUDA_VISIBLE_DEVICES; None: as the sweep's own.
         gpu_ids: replaces `used_gpu_IDs`, counted within the visible ones; None: as the settings have it.
+        num_threads: of TensorFlow; None: as many as cores.
+        verdicts: asked instead of a rule: gets (epoch, value), answers why the trial should end, or None.
     """
 
     folder: Path
@@ -44,6 +48,8 @@ class TrialRequest:
     cores: Sequence[int] | None = None
     visible_gpus: str | None = None
     gpu_ids: Sequence[int] | None = None
+    num_threads: int | None = None
+    verdicts: Connection | None = None
 
 
 def describe_experiment(settings_file: Path, hparams: Mapping[str, Any], connection: Connection) -> None:
@@ -92,6 +98,34 @@ def run_trial(request: TrialRequest, connection: Connection) -> None:
         trial.take_end_from_state(request.metric)
 
 
+def record_end(trial: Trial, process: Any, *, metric: str, seconds: float, exceeded_seconds: float | None = None) -> None:
+    """Takes over the end that a trial's process recorded, or records how the process ended without.
+
+    Arguments:
+        trial: gets its end, in memory and on disk.
+        process: of the trial, which has ended.
+        metric: of which the trial is judged.
+        seconds: how long the process ran.
+        exceeded_seconds: the limit for which the process was ended; None: it was not.
+    """
+    vars(trial).update(vars(Trial.read(trial.folder)))
+    if not trial.has_ended:
+        trial.take_end_from_state(metric)
+    if trial.has_ended:
+        return
+    log = trial.folder.trial_log.name
+    if exceeded_seconds is not None:
+        reason = f"took longer than trial_timeout_seconds = {exceeded_seconds:g}"
+    elif process.exitcode == -signal.SIGKILL:
+        reason = "was killed by SIGKILL; when memory runs out, the system does that"
+    elif process.exitcode < 0:
+        reason = f"was ended by {signal.Signals(-process.exitcode).name}; see {log}"
+    else:
+        reason = f"ended with exit code {process.exitcode}; see {log}"
+    trial.end("failed", reason=reason, seconds=seconds)
+    end_run_of_dead_process(trial.folder)
+
+
 def train_trial(request: TrialRequest, trial: Trial) -> None:
     """Trains in this process.
 
@@ -122,9 +156,18 @@ class _Judge:
         if not history:
             raise UsageError(f"metric = {metric!r} of the sweep is none of the validation metrics: "
                              f"{', '.join(self._trial.metrics()) or 'there are none'}. Set it to one of them.")
+        if self._request.verdicts is not None:
+            return self._asked_verdict(history[-1])
         if self._request.pruning_rule is None:
             return None
         return self._request.pruning_rule.judge(history, self._others())
+
+    def _asked_verdict(self, evaluation: tuple[int, float]) -> str | None:
+        try:
+            self._request.verdicts.send(evaluation)
+            return self._request.verdicts.recv()
+        except (EOFError, OSError):  # nobody is there any more; this process is being told so by SIGTERM
+            return None
 
     def _others(self) -> list[list[tuple[int, float]]]:
         """The histories of the other trials; those of trials that have ended are read once."""
@@ -172,9 +215,10 @@ def _take_resources(request: TrialRequest) -> None:
     """Keeps this process to its share of the machine; before TensorFlow has looked at it."""
     if request.visible_gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = request.visible_gpus
-    if request.cores is None:
-        return
-    os.sched_setaffinity(0, request.cores)
-    import tensorflow as tf
-    tf.config.threading.set_intra_op_parallelism_threads(len(request.cores))
-    tf.config.threading.set_inter_op_parallelism_threads(len(request.cores))
+    if request.cores is not None:
+        os.sched_setaffinity(0, request.cores)
+    num_threads = request.num_threads or len(request.cores or ())
+    if num_threads:
+        import tensorflow as tf
+        tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+        tf.config.threading.set_inter_op_parallelism_threads(num_threads)

@@ -86,7 +86,8 @@ class Estimator:
         _ = self.served, self.served_sample
 
     def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False,
-              judge: Callable[[], str | None] | None = None) -> TrainingProgress:
+              judge: Callable[[], str | None] | None = None,
+              mirror: Callable[[], None] | None = None) -> TrainingProgress:
         """Trains to the last epoch or until it no longer improves; evaluates, exports and saves as it goes.
 
         Arguments:
@@ -96,6 +97,7 @@ class Estimator:
             extend: with `restart`, go on even after early stopping.
             judge: asked after each evaluation; a text ends the training as pruned, for that reason. Not for several workers,
                 which would have to agree.
+            mirror: called after each epoch, when its row and its version are in the folder; must return at once.
 
         Returns:
             The counters at the end.
@@ -107,7 +109,7 @@ class Estimator:
         self.prepare_export()
         if not self.workers.is_chief:
             return WorkerRun(estimator=self, folder=folder).run(restart=restart, extend=extend)
-        return TrainingRun(estimator=self, folder=folder, judge=judge).run(restart=restart, extend=extend)
+        return TrainingRun(estimator=self, folder=folder, judge=judge, mirror=mirror).run(restart=restart, extend=extend)
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept."""

@@ -42,7 +42,7 @@ class InputData:
             _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=getattr(settings, self._folder_setting),
             shuffle_batches=for_training)))
         dataset, self.steps_per_epoch = self._limited(dataset)
-        self.dataset = dataset.prefetch(tf.data.AUTOTUNE)
+        self.dataset = _without_autotuning(dataset.prefetch(tf.data.AUTOTUNE))
         self.first_batch = self._take_first_batch()
 
     def count_steps(self) -> int:
@@ -100,6 +100,17 @@ class InputData:
             f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} are empty: {_PIPELINE}(batch_size="
             f"{self._settings.batch_size}, raw_data_files_folder='{folder}', …) gave no batch. Correct "
             f"{self._folder_setting}, or lower batch_size if incomplete batches are dropped.")
+
+
+def _without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Unless the user asks for it: the end of a pass may wait for autotuning's next look, as long again as the pass took.
+
+    `AUTOTUNE` then means as many threads as there are cores, from the start.
+    """
+    options = tf.data.Options()
+    if dataset.options().autotune.enabled is None:
+        options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _built(returned: Any) -> Any:

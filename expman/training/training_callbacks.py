@@ -18,6 +18,7 @@ from expman.training.callbacks.evaluation_summaries import EvaluationSummaries
 from expman.training.callbacks.export_models import ExportModels
 from expman.training.callbacks.hparams_summary import HparamsSummary
 from expman.training.callbacks.metrics_csv import MetricsCsv
+from expman.training.callbacks.mirroring import Mirroring
 from expman.training.callbacks.model_variables_table import ModelVariablesTable
 from expman.training.callbacks.profiling import Profiling
 from expman.training.callbacks.pruning import Pruning
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 
 def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progress: TrainingProgress,
-                       judge: Callable[[], str | None] | None) -> list[keras.callbacks.Callback]:
+                       judge: Callable[[], str | None] | None,
+                       mirror: Callable[[], None] | None) -> list[keras.callbacks.Callback]:
     """The callbacks in the order in which they act; checkpoint and display follow them."""
     settings = estimator.settings
     callbacks = [Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch)] if settings.use_profiling else []
@@ -42,6 +44,8 @@ def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progre
         MetricsCsv(file=folder.metrics_file, progress=progress)]
     if judge is not None:
         callbacks.append(Pruning(judge=judge, progress=progress))
+    if mirror is not None:
+        callbacks.append(Mirroring(request=mirror))
     if settings.save_model_variables_to_pandas:
         callbacks.append(ModelVariablesTable(file=folder.model_variables_file, progress=progress,
                                              averages=lambda: _averages(estimator)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,13 @@ class TrainingRun:
     Arguments:
         estimator: the experiment in memory.
         folder: an existing folder that gets all files.
-        judge: see `Estimator.train`.
+        judge, mirror: see `Estimator.train`.
     """
 
     def __init__(self, *, estimator: Estimator, folder: ExperimentFolder,
-                 judge: Callable[[], str | None] | None = None) -> None:
+                 judge: Callable[[], str | None] | None = None, mirror: Callable[[], None] | None = None) -> None:
         self._judge = judge
+        self._mirror = mirror
         self._estimator = estimator
         self._folder = folder
         self._progress = TrainingProgress()
@@ -64,7 +66,8 @@ class TrainingRun:
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         settings, train_data = self._estimator.settings, self._estimator.train_data
         return [
-            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress, judge=self._judge),
+            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress, judge=self._judge,
+                                 mirror=self._mirror),
             Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds),
             ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,
                             steps_per_epoch=train_data.steps_per_epoch)]
@@ -93,8 +96,11 @@ class TrainingRun:
         progress, dataset, model = self._progress, self._estimator.train_data.dataset, self._estimator.model
 
         def fit(data: tf.data.Dataset, num_epochs: int) -> None:
-            model.fit(passes(data, strategy=model.distribute_strategy, pass_number=lambda: progress.epoch), epochs=num_epochs,
-                      initial_epoch=progress.epoch, shuffle=False, verbose=0, callbacks=callbacks)
+            with warnings.catch_warnings():
+                # Of a dataset that does not know its length, Keras learns of the end of a pass when it asks for more.
+                warnings.filterwarnings("ignore", message="Your input ran out of data", category=UserWarning)
+                model.fit(passes(data, strategy=model.distribute_strategy, pass_number=lambda: progress.epoch),
+                          epochs=num_epochs, initial_epoch=progress.epoch, shuffle=False, verbose=0, callbacks=callbacks)
 
         if progress.step_in_epoch:
             fit(dataset.skip(progress.step_in_epoch), progress.epoch + 1)
