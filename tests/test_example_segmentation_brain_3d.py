@@ -34,8 +34,8 @@ def best_class_for_each_grey_value() -> np.ndarray:
 def test_a_brief_training_beats_grey_values_and_the_served_slabs_get_the_score_of_local_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(FILE.parent)
-    file = shortened(tmp_path, FILE, ('"experiments/brain"', f'"{tmp_path}/brain"'), ("nbEpoch = 20", "nbEpoch = 3"),
-                     ("num_epochs_per_decay = 4", "num_epochs_per_decay = 1"), ("decay = 0.95", "decay = 0.9"))
+    file = shortened(tmp_path, FILE, ('"experiments/brain"', f'"{tmp_path}/brain"'), ("nbEpoch = 24", "nbEpoch = 3"),
+                     ("num_epochs_per_decay = 6", "num_epochs_per_decay = 1"), ("decay = 0.95", "decay = 0.9"))
     result = experiments_manager.run(file)
     ask_served_model(result)
     printed = capsys.readouterr().out

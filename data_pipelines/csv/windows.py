@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_pipelines.batches import batched, cached
+from data_pipelines.batches import batched, cached, prefetched
 from data_pipelines.pass_seeds import seeded_passes
 
 PIECE_BYTES = 1 << 22
@@ -57,8 +57,12 @@ def _next_windows(state: tuple, piece: tuple, *, size: int, shift: int) -> tuple
     next_start = num_windows * shift
     kept = tuple(part[next_start:] for part in rows)
     num_to_skip = num_to_skip - num_skipped + tf.maximum(0, next_start - num_rows)
-    places = tf.range(num_windows)[:, None] * shift + tf.range(size)
-    return (kept, num_to_skip, is_broken), tuple(tf.gather(part, places) for part in rows)
+    if shift == size:  # nothing is repeated or skipped, and nothing need be copied
+        groups = tuple(tf.reshape(part[:next_start], [num_windows, size, part.shape[1]]) for part in rows)
+    else:
+        places = tf.range(num_windows)[:, None] * shift + tf.range(size)
+        groups = tuple(tf.gather(part, places) for part in rows)
+    return (kept, num_to_skip, is_broken), groups
 
 
 def window_batches(paths: Sequence[str], windows_of: Callable[[tf.Tensor], tf.data.Dataset], *,
@@ -87,7 +91,7 @@ def window_batches(paths: Sequence[str], windows_of: Callable[[tf.Tensor], tf.da
     else:
         groups = cached(windows_of(files), cache)
         if not shuffle_buffer and per_sample is None:  # joining and cutting groups costs nothing per sample
-            return groups.rebatch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
+            return prefetched(groups.rebatch(batch_size, drop_remainder=drop_remainder))
         samples = groups.unbatch()
         if shuffle_buffer:
             samples = samples.shuffle(shuffle_buffer, seed=seed)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.patches.labelled_files import LabelledFiles
+from data_pipelines.batches import prefetched
 from data_pipelines.pass_seeds import with_seeds
 from data_pipelines.patches.cutting import PatchCutter
+from data_pipelines.patches.labelled_files import LabelledFiles
 from data_pipelines.patches.options import PatchOptions
 
 
@@ -43,7 +44,7 @@ def patch_dataset(files: LabelledFiles, options: PatchOptions, *, num_axes: int)
         pair = (raw, tf.cast(labels[0], tf.int32) if labels else raw)
         return pair if options.crops_postprocess is None else options.crops_postprocess(*pair)
 
-    return batches.map(finished, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return prefetched(batches.map(finished, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
 
 def whitened(patches: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,7 @@
 Data: 280 squares of 64 × 64 pixels cut from photographs that ship with scikit-image (datasamples/texture_photos; all grey values
 are equally frequent in each class); training and validation come from different columns of the photographs.
 Command: python experiments_manager.py --usersettings examples/classification/mysettings_image_folder.py
-Time: about TIME seconds on two cores. Score: accuracy SCORE on the 120 validation images (logistic regression on the pixels: 0.29).
+Time: about 35 seconds on two cores. Score: accuracy 0.98 or better on the 120 validation images (logistic regression on the pixels: 0.29).
 
 For images of your own: put them into FOLDER/train/CLASS/ and FOLDER/val/CLASS/, and change the two folders, CLASSES and perhaps the
 size and the bands below. The client asks for the validation images; for all images of another folder and the folders in it:

@@ -4,8 +4,8 @@ Data: synthetic, drawn here: y = sin(1.5 x) + noise, whose standard deviation gr
 sample has an x between 3 and 4.
 Method: concrete dropout with a mean and a variance head, Gal, Hron, Kendall, NeurIPS 2017 (see the model file).
 Command: python experiments_manager.py --usersettings examples/regression/mysettings_curve_fitting_concrete_dropout.py
-Time: about TIME seconds on two cores. Score: negative log-likelihood of held-out samples SCORE nats a sample; a Gaussian around
-the mean of all y: MEAN; the true curve with one noise level for all x: ONE; the true curve with the true noise: TRUE.
+Time: about 20 seconds on two cores. Score: negative log-likelihood of held-out samples −0.32 nats a sample; a Gaussian around
+the mean of all y: 0.92; the true curve with one noise level for all x: −0.13; the true curve with the true noise: −0.36.
 """
 
 import os

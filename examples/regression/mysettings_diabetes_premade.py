@@ -4,7 +4,7 @@ Data: 442 patients, B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, "Least ang
 the CSV files in datasamples/diabetes. Every fifth patient is for validation.
 Method: a linear model and a network added up, Cheng et al., "Wide & deep learning for recommender systems", 2016.
 Command: python experiments_manager.py --usersettings examples/regression/mysettings_diabetes_premade.py
-Time: about TIME seconds on two cores. Score: root mean squared error SCORE (the mean: 77.0; linear regression: 57.3). With so few
+Time: about 20 seconds on two cores. Score: root mean squared error 55.5 (the mean: 77.0; linear regression: 57.3). With so few
 patients much of that is luck: on ten random splits, at the end of training, 55.4 against 55.8 on average, better on seven of them.
 """
 

@@ -4,7 +4,7 @@ Data: the ICBM 152 template of 2009 at 2 mm, V. Fonov et al. 2011, as shipped wi
 it is as hard as a scan (see datasamples/README.md); three slabs of the brain for training, two others for validation.
 Method: 3D U-Net, Çiçek et al. 2016 (see model_zoo), with cross-entropy and the Dice loss.
 Command: python experiments_manager.py --usersettings examples/segmentation/mysettings_brain_3D.py
-Time: about TIME seconds on two cores. Score on the validation slabs: voxel accuracy ACC, mean IoU IOU (a Gaussian blur and
+Time: about 110 seconds on two cores. Score on the validation slabs: voxel accuracy 0.936, mean IoU 0.828 (a Gaussian blur and
 the best class for each grey value: 0.930, 0.797; random forest on 7 × 7 × 7 neighbourhoods: 0.923, 0.780; background
 everywhere: 0.404, 0.101).
 """
@@ -26,7 +26,7 @@ from model_zoo.losses.dice import dice_loss
 session_name = "brain"
 workingFolder = "experiments/brain"
 model_file = "../../model_zoo/unet_3d.py"
-hparams = {"filters": 6, "depth": 2, "dropout": 0.1, "learningRate": 0.01, "dice_weight": 0.5}
+hparams = {"filters": 6, "depth": 2, "dropout": 0.0, "learningRate": 0.01, "dice_weight": 0.5}
 
 classes = {"background": (40, 40, 40), "fluid and other": (0, 114, 178), "grey matter": (230, 159, 0),
            "white matter": (240, 228, 160)}  # their red, green, blue in pictures
@@ -37,10 +37,10 @@ raw_data_dir_train = "datasamples/brain_t1/train"
 raw_data_dir_val = "datasamples/brain_t1/val"
 raw_data_filename_extension = "*.npz"
 batch_size = 10  # many small patches: each batch then holds about the same mix of tissues, as batch normalisation needs
-nbEpoch = 20
+nbEpoch = 24
 
 initial_learning_rate = hparams["learningRate"]
-num_epochs_per_decay = 4
+num_epochs_per_decay = 6
 learning_rate_decay_factor = 0.4
 weights_moving_average_decay = 0.95
 earlystopping_metric = "mean_iou"
@@ -81,6 +81,7 @@ def get_input_pipeline_train_val(batch_size, raw_data_files_folder, shuffle_batc
         batch_size=batch_size, shuffle_samples=shuffle_batches, patch_ratio_vs_input=patch_voxels, max_patches_per_image=80,
         image_area_coverage_factor=10.0,
         apply_random_flip_depth=True,  # the first axis: left and right; brightness stays, as it tells the tissues
+        shuffle_buffer=240,  # all patches of a pass: batches of one slab alone have its shading and upset the normalisation
         cache=True)
 
 

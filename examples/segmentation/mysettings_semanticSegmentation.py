@@ -4,8 +4,8 @@ Data: mosaics of brick, grass, gravel, stars and tissue with their exact label m
 scikit-image (CC0 and free of known copyright, see datasamples/README.md): 8 for training, 3 for validation, 1 large one.
 Method: U-Net, Ronneberger et al. 2015, with cross-entropy and Lovász-softmax, Berman et al. 2018 (see model_zoo).
 Command: python experiments_manager.py --usersettings examples/segmentation/mysettings_semanticSegmentation.py
-Time: about TIME seconds on two cores. Score on the validation mosaics: pixel accuracy ACC, mean IoU IOU; on the large one
-ACC, IOU (random forest on 31 filter responses a pixel: 0.867, 0.767 and 0.847, 0.728; the commonest class: 0.182, 0.036).
+Time: about 150 seconds on two cores. Score on the validation mosaics: pixel accuracy 0.949, mean IoU 0.905; on the large one
+0.950, 0.902 (random forest on 31 filter responses a pixel: 0.867, 0.767 and 0.847, 0.728; the commonest class: 0.182, 0.036).
 
 For your own images change the folders, `classes`, `num_bands` and `client_source`. `--hparams network=fc_densenet_2d` takes
 the other network (slower).

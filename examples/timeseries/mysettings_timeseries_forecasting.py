@@ -4,9 +4,9 @@ Data: carbon dioxide at Mauna Loa, Keeling and Whorf 2004, public domain (datasa
 1990 to 2001 to validate. Method: Oreshkin et al., "N-BEATS", ICLR 2020; Bai et al., arXiv:1803.01271, 2018.
 Command: python experiments_manager.py --usersettings examples/timeseries/mysettings_timeseries_forecasting.py
          … --hparams network=temporal_convolutional_network
-Time: about TIME seconds on two cores (the convolutional network: TIME). Score: root mean squared error SCORE ppm over all 52 weeks
-(SCORE). Plain forecasts: last value 3.29, same week of the year before 1.80, the same plus the last year's growth 1.01, linear
-autoregression (ridge, its best penalty) 0.64.
+Time: about 45 seconds on two cores (the convolutional network: 60). Score: root mean squared error 0.64 ppm over all 52 weeks
+(0.83). Plain forecasts: last value 3.29, same week of the year before 1.80, the same plus the last year's growth 1.01. Linear
+autoregression (ridge) with the penalty that is best for the validation years reaches 0.64 as well: this series is nearly linear.
 
 For a series of your own: change the two folders and `selected_cols`; the first column names the time, as a text.
 """
