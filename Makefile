@@ -1,4 +1,5 @@
-# make demo   sets up .venv and runs a real experiment from data to the answers of a served model
+# make setup  makes the virtual environment .venv and installs the requirements
+# make demo   the same, then runs a real experiment from data to the answers of a served model
 # make test   the same set-up, then the test suite
 # make docs   writes the tables of the README and of docs/ anew from the declarations
 
@@ -6,7 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test docs
+.PHONY: setup demo test docs
+
+setup: $(VENV)/installed
 
 demo: $(VENV)/installed
 	$(RUN) examples/demo.py
