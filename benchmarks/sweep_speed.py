@@ -4,13 +4,14 @@
 
 All contestants train the same small experiment, curve fitting with 500 samples and 3 epochs, with the same hyperparameters.
 They take turns; medians are given. `process` starts `experiments_manager.py --usersettings … --hparams …` for each trial, one
-after the other; `sweep` runs `--sweep` with a grid; `two` the same with max_parallel_trials = 2. The memory is the largest
-resident set of the sweep's own process, after the first and after the last trial.
+after the other; `sweep` runs `--sweep` with a grid; `two` the same with max_parallel_trials = 2; `tune` runs them on Ray Tune, if
+it is installed (see sweep_speed_ray_tune.py). The memory is the resident set of the sweep's own process.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -33,16 +34,22 @@ max_parallel_trials = {num_parallel}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=50)
-    parser.add_argument("--process_trials", type=int, default=10, help="trials of the contestant `process`")
+    parser.add_argument("--process_trials", type=int, default=10, help="trials of `process` and of `tune`")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     rates = [0.001 * (number + 1) for number in range(options.trials)]
     per_minute: dict[str, list[float]] = {"process": [], "sweep": [], "two": []}
+    if importlib.util.find_spec("ray"):
+        per_minute["tune"] = []
+    else:
+        print("tune is left out: pip install -r requirements-ray.txt")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         settings = write_settings(folder)
         for repeat in range(options.repeats):
             per_minute["process"].append(60 / seconds_per_process(settings, rates[:options.process_trials]))
+            if "tune" in per_minute:
+                per_minute["tune"].append(60 / seconds_per_tune_trial(folder / f"tune{repeat}", rates[:options.process_trials]))
             for name, num_parallel in (("sweep", 1), ("two", 2)):
                 seconds, memory = sweep_seconds(folder, f"{name}{repeat}", rates, num_parallel=num_parallel)
                 per_minute[name].append(60 * len(rates) / seconds)
@@ -51,6 +58,8 @@ def main() -> None:
     for name, rate in per_minute.items():
         print(f"{name}: {statistics.median(rate):.1f} trials/min (median of {options.repeats})")
     print_ratio("sweep / process", per_minute["sweep"], per_minute["process"], bar=5)
+    if "tune" in per_minute:
+        print_ratio("sweep / tune", per_minute["sweep"], per_minute["tune"], bar=3)
     print_ratio("two / sweep", per_minute["two"], per_minute["sweep"], bar=1.6)
 
 
@@ -72,6 +81,14 @@ def seconds_per_process(settings: Path, rates: list[float]) -> float:
     for rate in rates:
         subprocess.run([sys.executable, SCRIPT, "--usersettings", str(settings), "--hparams", f"learningRate={rate}"],
                        cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return (time.perf_counter() - start) / len(rates)
+
+
+def seconds_per_tune_trial(folder: Path, rates: list[float]) -> float:
+    """Seconds of a trial on Ray Tune, the start of its local cluster included."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, str(ROOT / "benchmarks" / "sweep_speed_ray_tune.py"), str(folder), *map(str, rates)],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return (time.perf_counter() - start) / len(rates)
 
 

@@ -13,6 +13,7 @@ from example_files import ask_served_model, local_answers, number_after, shorten
 from sklearn.linear_model import LogisticRegression
 
 import experiments_manager
+from expman.reports.confusion_matrix import read_confusion_matrix
 
 FILE = ROOT / "examples" / "classification" / "mysettings_image_folder.py"
 CLASSES = ["brick", "grass", "gravel", "stars", "tissue"]
@@ -38,6 +39,8 @@ def test_a_brief_training_beats_logistic_regression_and_any_folder_can_be_asked_
     probabilities = local_answers(result, "probabilities", image=held_out[..., None].astype(np.float32))
     local = np.mean(probabilities.argmax(axis=1) == truth)
     assert number_after(capsys.readouterr().out, "accuracy of the served model:") == pytest.approx(local, abs=1e-4)
+    counts = read_confusion_matrix(Path(result["sessionFolder"], "confusion_matrix.csv"))
+    assert counts.labels == CLASSES and counts.accuracy == pytest.approx(local)
     picture = Path(result["sessionFolder"], "predictions.png")
     assert picture.stat().st_size > 100_000
 

@@ -15,7 +15,9 @@ import os
 import keras
 import matplotlib
 import numpy as np
+import pandas as pd
 import tensorflow as tf
+from sklearn.metrics import confusion_matrix
 
 from DataProvider_input_pipeline import FileListProcessor_image_classification, ImageFitting, extractFilenames, read_image
 from expman.client import to_numpy
@@ -96,6 +98,7 @@ class Client_IO:
 
     def __init__(self, clientInitSpecs, debugMode):
         self.picture = os.path.join(clientInitSpecs["model_dir"], "predictions.png")
+        self.confusion_matrix = os.path.join(clientInitSpecs["model_dir"], "confusion_matrix.csv")  # --report shows it
         self.debug = debugMode
         folder = os.environ.get("IMAGE_FOLDER", raw_data_dir_val)
         self.files = extractFilenames(folder, raw_data_filename_extension)
@@ -121,6 +124,7 @@ class Client_IO:
         is_right = [one == other or not known for one, other, known in zip(predicted, true, is_known)]
         if all(is_known):
             print(f"accuracy of the served model: {np.mean(is_right):.4f} ({sum(is_right)} of {len(is_right)} images)")
+            pd.DataFrame(confusion_matrix(true, predicted, labels=CLASSES), CLASSES, CLASSES).to_csv(self.confusion_matrix)
         self.draw(predicted, is_right)
         print(f"picture: {self.picture}")
 
