@@ -10,8 +10,10 @@ import os
 import keras
 import matplotlib
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from sklearn.datasets import load_digits
+from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
 
 from expman.client import to_numpy
@@ -94,6 +96,7 @@ class Client_IO:
 
     def __init__(self, clientInitSpecs, debugMode):
         self.picture = os.path.join(clientInitSpecs["model_dir"], "predictions.png")
+        self.confusion_matrix = os.path.join(clientInitSpecs["model_dir"], "confusion_matrix.csv")  # --report shows it
         self.debug = debugMode
         self.images, self.classes = load_part(is_training=False)
         self.predicted = []
@@ -115,6 +118,8 @@ class Client_IO:
         num_correct = int(np.sum(self.classes[:len(self.predicted)] == self.predicted))
         print(f"accuracy of the served model: {num_correct / len(self.predicted):.4f} "
               f"({num_correct} of {len(self.predicted)} images)")
+        counts = confusion_matrix(self.classes[:len(self.predicted)], self.predicted, labels=range(n_outputs))
+        pd.DataFrame(counts).to_csv(self.confusion_matrix)
         self.draw()
         print(f"picture: {self.picture}")
 
