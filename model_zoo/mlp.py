@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from model_zoo.checked_hparams import whole_number
+
 
 def model(data: keras.KerasTensor, n_outputs: int, hparams: dict[str, Any]) -> dict[str, keras.KerasTensor]:
     """Builds the network.
@@ -22,7 +24,8 @@ def model(data: keras.KerasTensor, n_outputs: int, hparams: dict[str, Any]) -> d
     Returns:
         `code`: the last hidden layer, `[batch, hiddenNeurons]`; `prediction`: `[batch, n_outputs]`, linear.
     """
+    num_units, num_layers = whole_number(hparams, "hiddenNeurons", 32), whole_number(hparams, "hiddenLayers", 2)
     hidden = data
-    for layer in range(hparams.get("hiddenLayers", 2)):
-        hidden = keras.layers.Dense(hparams.get("hiddenNeurons", 32), activation="relu", name=f"hidden_{layer + 1}")(hidden)
+    for layer in range(num_layers):
+        hidden = keras.layers.Dense(num_units, activation="relu", name=f"hidden_{layer + 1}")(hidden)
     return {"code": hidden, "prediction": keras.layers.Dense(n_outputs, name="prediction")(hidden)}

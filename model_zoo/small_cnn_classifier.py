@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from model_zoo.checked_hparams import real_number, whole_number
+
 _MOMENTUM = 0.9  # Keras' 0.99 takes hundreds of steps to forget the first ones: whole epochs of a small dataset
 
 
@@ -25,14 +27,14 @@ def model(data: keras.KerasTensor, n_outputs: int, hparams: dict[str, Any]) -> d
     Returns:
         `code`: the pooled features, `[batch, 2 · filters]`; `logits`: `[batch, n_outputs]`, before the softmax.
     """
-    filters = hparams.get("filters", 32)
+    filters, dropout = whole_number(hparams, "filters", 32), real_number(hparams, "dropout", 0.3, least=0.0, below=1.0)
     features = _convolution(data, filters=filters, name="convolution_1")
     features = _convolution(features, filters=filters, name="convolution_2")
     features = keras.layers.MaxPooling2D(name="pooling")(features)
     features = _convolution(features, filters=2 * filters, name="convolution_3")
     features = _convolution(features, filters=2 * filters, name="convolution_4")
     code = keras.layers.GlobalAveragePooling2D(name="code")(features)
-    dropped = keras.layers.Dropout(hparams.get("dropout", 0.3), name="dropout")(code)
+    dropped = keras.layers.Dropout(dropout, name="dropout")(code)
     return {"code": code, "logits": keras.layers.Dense(n_outputs, name="logits")(dropped)}
 
 
