@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from settings_files import write_experiment
-from test_restart import SLOW, start, wait_for_epoch
+from training_runs import SLOW, start, wait_for_epoch
 
 from expman.experiment_folder import exported_versions
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from settings_files import write_experiment
-from test_estimator import read_metrics
-from test_restart import untimed
+from training_runs import read_metrics, untimed
 
 from expman.experiment_folder import ExperimentFolder, exported_versions
 

@@ -8,40 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 from settings_files import write_experiment
-from test_estimator import read_metrics
+from training_runs import SLOW, read_metrics, start, untimed, wait_for_epoch
 
 from expman import commands
 from expman.errors import UsageError
-
-SLOW = ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
-        "import time\n    wait = lambda x, y: (tf.py_function(lambda z: time.sleep(0.05) or z, [x], tf.float32), y)\n"
-        "    return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size).map(wait).map("
-        "lambda x, y: (tf.ensure_shape(x, [None, 3]), y))")
-
-
-def untimed(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-
-
-def wait_for_epoch(experiments: Path, epoch: int, process: subprocess.Popen) -> Path:
-    """Waits until the only experiment below a folder has completed some epochs; returns its folder."""
-    while process.poll() is None:
-        for file in experiments.glob("*/state.json"):
-            if json.loads(file.read_text())["epoch"] >= epoch:
-                return file.parent
-        time.sleep(0.02)
-    raise AssertionError(f"training ended with {process.returncode}")
-
-
-def start(file: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, str(ROOT / "experiments_manager.py"), "--usersettings", str(file)],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_a_killed_training_goes_on_from_its_folder_alone(tmp_path):

@@ -16,8 +16,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 from settings_files import write_experiment
-from test_estimator import read_metrics
-from test_restart import SLOW, wait_for_epoch
+from training_runs import SLOW, read_metrics, wait_for_epoch
 
 from expman.errors import TrainingError
 from expman.settings import load_settings

@@ -19,6 +19,7 @@ FILE = ROOT / "examples" / "generative" / "mysettings_vae_digits.py"
 LATENT_SIZE = 6
 
 
+@pytest.mark.slow
 def test_digits_come_back_better_than_from_principal_components_and_new_ones_are_clear(tmp_path, capsys):
     file = shortened(tmp_path, FILE, ('"experiments/vae_digits"', f'"{tmp_path}/runs"'), ("nbEpoch = 25", "nbEpoch = 8"),
                      ("num_epochs_per_decay = 6", "num_epochs_per_decay = 3"))

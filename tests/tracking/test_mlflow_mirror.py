@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from settings_files import write_experiment
 from sweep_files import read_trials, write_sweep
-from test_estimator import read_metrics
+from training_runs import read_metrics
 
 import experiments_manager
 from expman import commands
@@ -127,7 +128,7 @@ def test_an_interrupted_experiment_goes_on_in_the_same_run_without_a_step_twice(
                             ('return {"mae"', 'return {"top@1": tf.constant(float("nan")), "mae"'), added="""
 
 def addon_callbacks():
-    from test_tensorboard_curves import Interrupt
+    from training_runs import Interrupt
     return [Interrupt()]
 """)
     with pytest.raises(KeyboardInterrupt):
@@ -171,7 +172,8 @@ def addon_callbacks():
     assert json.loads((folder / "state.json").read_text())["status"] == "finished"
     told = [record.getMessage() for record in caplog.records if "MLflow server" in record.getMessage()]
     assert len(told) == 2, told
-    assert "does not take what it is sent (connection refused). Training goes on. It lacks the metrics after epoch" in told[0]
+    # A server that dies in the middle of a request breaks the connection; later it refuses one.
+    assert re.search(r"does not take what it is sent \(.+\)\. Training goes on\. It lacks the metrics after epoch \d", told[0])
     assert f"python -m expman.tracking {folder}" in told[0]
     assert "answers again, and has been sent all that it lacked" in told[1]
     run = run_of(client, folder)

@@ -63,6 +63,7 @@ def test_the_label_file_of_an_image_lies_in_the_other_tree():
             label_file_of(wrong)
 
 
+@pytest.mark.slow
 def test_a_brief_training_on_the_layout_beats_the_majority_and_scores_without_void(tree, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CITYSCAPES_DATASET", str(tree))
     file = shortened(tmp_path, FILE, ('"experiments/cityscapes"', f'"{tmp_path}/cityscapes"'), ("nbEpoch = 100", "nbEpoch = 8"),

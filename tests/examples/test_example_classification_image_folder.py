@@ -26,6 +26,7 @@ def photographs(part: str) -> tuple[np.ndarray, np.ndarray]:
             np.array([CLASSES.index(file.parent.name) for file in files]))
 
 
+@pytest.mark.slow
 def test_a_brief_training_beats_logistic_regression_and_any_folder_can_be_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     file = shortened(tmp_path, FILE, ('"experiments/image_folder"', f'"{tmp_path}/runs"'), ("nbEpoch = 40", "nbEpoch = 12"),

@@ -25,6 +25,7 @@ def windows(part: str) -> np.ndarray:
     return np.concatenate([np.lib.stride_tricks.sliding_window_view(table, 64, axis=0)[::32].swapaxes(1, 2) for table in tables])
 
 
+@pytest.mark.slow
 def test_eight_numbers_hold_more_than_principal_components_and_the_served_codes_are_the_local_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(FILE.parent)

@@ -44,6 +44,7 @@ def root_mean_square(errors: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
+@pytest.mark.slow
 def test_a_brief_training_beats_the_plain_forecasts_and_the_served_model_scores_as_the_exported_one(tmp_path, capsys):
     result = experiments_manager.run(example(tmp_path, *BRIEF))
     past, future = past_and_future("val")

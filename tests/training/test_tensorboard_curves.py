@@ -6,21 +6,12 @@ import time
 from pathlib import Path
 from urllib.parse import urlencode
 
-import keras
 import pytest
 from settings_files import write_experiment
 from tensorboard_server import LONGEST_WAIT_SECONDS, read_json, tensorboard
-from test_estimator import read_metrics
+from training_runs import read_metrics
 
 from expman import commands
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Ends the training within its third epoch, after points that no checkpoint covers."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.optimizer.iterations) == 16:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +21,7 @@ def interrupted(tmp_path_factory) -> Path:
     file = write_experiment(folder, ("nbEpoch = 2", "nbEpoch = 4"), added="""
 
 def addon_callbacks():
-    from test_tensorboard_curves import Interrupt
+    from training_runs import Interrupt
     return [Interrupt()]
 """)
     with pytest.raises(KeyboardInterrupt):

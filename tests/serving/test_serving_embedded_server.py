@@ -34,7 +34,7 @@ from expman.serving.predictor import SavedModelPredictor
 from expman.serving.version_store import VersionStore
 
 _X = np.array([[1, 2], [3, 4]], np.float32)
-_REPOSITORY = Path(__file__).resolve().parent.parent
+_REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 def test_hot_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path) -> None:

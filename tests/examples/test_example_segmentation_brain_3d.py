@@ -31,6 +31,7 @@ def best_class_for_each_grey_value() -> np.ndarray:
     return counts.argmax(axis=1)
 
 
+@pytest.mark.slow
 def test_a_brief_training_beats_grey_values_and_the_served_slabs_get_the_score_of_local_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(FILE.parent)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 from settings_files import write_experiment
-from test_estimator import read_metrics
+from training_runs import read_metrics
 
 from expman import commands
 from expman.errors import ExperimentFolderError

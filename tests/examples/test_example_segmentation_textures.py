@@ -37,6 +37,7 @@ def best_class_for_each_grey_value() -> np.ndarray:
     return counts.argmax(axis=1)
 
 
+@pytest.mark.slow
 def test_a_brief_training_beats_grey_values_and_the_served_tiles_get_the_score_of_local_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     file = shortened(tmp_path, FILE, ('"experiments/textures"', f'"{tmp_path}/textures"'), ("nbEpoch = 30", "nbEpoch = 6\neval_not_rerun_until_sec = 1000"),

@@ -25,7 +25,7 @@ from expman.client import LatencySummary, run_client, to_numpy
 from expman.errors import ClientError, UserCodeError
 
 _X = np.array([[1, 2], [3, 4]], np.float32)
-_REPOSITORY = Path(__file__).resolve().parent.parent
+_REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 class RecordingClientIO:

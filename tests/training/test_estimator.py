@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from settings_files import write_experiment
+from training_runs import read_metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import experiments_manager
@@ -21,11 +21,6 @@ from expman.training.callbacks.evaluation import Evaluation
 from expman.training.estimator import Estimator
 from expman.training.learning_rate import learning_rate_schedule
 from expman.training.progress import TrainingProgress
-
-
-def read_metrics(folder: str | Path) -> list[dict[str, str]]:
-    with open(Path(folder) / "metrics.csv", newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def read_events(path: Path) -> EventAccumulator:

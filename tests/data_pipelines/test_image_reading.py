@@ -160,5 +160,5 @@ def test_a_missing_rasterio_is_told_with_the_line_that_installs_it(monkeypatch, 
 
 
 def test_the_install_line_names_a_file_that_pins_rasterio():
-    lines = (Path(__file__).parent.parent / "requirements-rasterio.txt").read_text().split()
+    lines = (Path(__file__).parent.parent.parent / "requirements-rasterio.txt").read_text().split()
     assert lines == [f"rasterio=={rasterio.__version__}"]

@@ -24,7 +24,7 @@ from expman.serving.engines import (
     tensorflow_model_server_command,
 )
 
-_REPOSITORY = Path(__file__).resolve().parent.parent
+_REPOSITORY = Path(__file__).resolve().parent.parent.parent
 _BASE_PATH = Path("/data/my models/digits")
 _MESSAGE_ARGUMENT = ("--grpc_channel_arguments=grpc.max_receive_message_length=1000,"
                      "grpc.max_send_message_length=1000")

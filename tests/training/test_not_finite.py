@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from settings_files import write_experiment
-from test_estimator import read_metrics
+from training_runs import read_metrics
 
 import experiments_manager
 from expman import commands

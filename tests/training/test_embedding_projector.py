@@ -10,7 +10,8 @@ import tensorflow as tf
 from google.protobuf import text_format
 from settings_files import write_experiment
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
-from test_estimator import read_metrics, trained_estimator, validation_data, weights_and_averages
+from test_estimator import trained_estimator, validation_data, weights_and_averages
+from training_runs import read_metrics
 
 import experiments_manager
 from expman import commands
