@@ -50,6 +50,7 @@ def main() -> None:
             per_minute["process"].append(60 / seconds_per_process(settings, rates[:options.process_trials]))
             if "tune" in per_minute:
                 per_minute["tune"].append(60 / seconds_per_tune_trial(folder / f"tune{repeat}", rates[:options.process_trials]))
+            print("; ".join(f"{name}: {rate[-1]:.1f} trials/min" for name, rate in per_minute.items() if rate), flush=True)
             for name, num_parallel in (("sweep", 1), ("two", 2)):
                 seconds, memory = sweep_seconds(folder, f"{name}{repeat}", rates, num_parallel=num_parallel)
                 per_minute[name].append(60 * len(rates) / seconds)
