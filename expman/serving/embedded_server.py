@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from expman.errors import ServingError
 from expman.serving.endpoint import available_port, endpoint
 from expman.serving.grpc_services import ModelService, PredictionService
 from expman.serving.predictor import SavedModelPredictor
+from expman.serving.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 from expman.serving.stop_signals import stop_signals
 from expman.serving.version_store import VersionStore
 
@@ -83,8 +84,8 @@ def run_embedded_server(*, base_path: Path, model_name: str, address: str, port:
     Raises:
         ServingError: the port cannot be had, or no version can be loaded.
     """
-    _choose_device(on_gpu)
-    store = VersionStore(model_name=model_name, base_path=base_path, load=SavedModelPredictor)
+    store = VersionStore(model_name=model_name, base_path=base_path,
+                         load=functools.partial(SavedModelPredictor, on_gpu=on_gpu))
     server = EmbeddedServer(store=store, address=address, port=port, max_message_bytes=max_message_bytes)
     with stop_signals() as signals:
         version, bound_port = server.start()
@@ -94,24 +95,3 @@ def run_embedded_server(*, base_path: Path, model_name: str, address: str, port:
     _LOGGER.info("stopping: no new requests, the running ones are answered")
     server.stop()
     return 0
-
-
-def _choose_device(on_gpu: bool) -> None:
-    """Keeps to the CPU, or takes GPU memory only as needed, since a training may use the same GPU.
-
-    Raises:
-        ServingError: TensorFlow has been used in this process already, and its devices cannot be changed any more.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if on_gpu and not gpus:
-        _LOGGER.warning("serve_on_gpu is set, but TensorFlow finds no GPU here: serving on the CPU")
-    try:
-        if not on_gpu:
-            tf.config.set_visible_devices([], "GPU")
-        for gpu in gpus if on_gpu else []:
-            tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError as error:
-        raise ServingError(f"cannot choose the device to serve on ({error}). Start the server in a process of its "
-                           "own: `experiments_manager.py --start_server --model_dir FOLDER`.") from error
