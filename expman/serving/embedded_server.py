@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from expman.serving.version_store import VersionStore
 _LOGGER = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 60.0
+_POLL_SECONDS = 0.2
+_CANCELLED_EXIT_CODE = 130  # As shells have it for what Ctrl-C ended.
 
 
 class EmbeddedServer:
@@ -68,9 +71,31 @@ class EmbeddedServer:
         self._server.start()
         return version, port
 
-    def stop(self, *, drain_seconds: float = _DRAIN_SECONDS) -> None:
-        """Refuses new requests, waits for the running ones up to `drain_seconds`, and unloads the model."""
-        self._server.stop(drain_seconds).wait()
+    def stop(self) -> None:
+        """Refuses new requests, waits for the running ones, and unloads the model."""
+        self.drain()
+        self.close()
+
+    def drain(self, *, is_hurried: Callable[[], bool] = lambda: False) -> bool:
+        """Refuses new requests and waits for the running ones, up to a minute.
+
+        Not to be interrupted by an exception from a signal handler: gRPC would be left half stopped.
+
+        Arguments:
+            is_hurried: asked now and then; once True, the requests that still run are cancelled.
+
+        Returns:
+            Whether it has not been hurried.
+        """
+        is_stopped = self._server.stop(_DRAIN_SECONDS)
+        while not is_stopped.wait(_POLL_SECONDS):
+            if is_hurried():
+                self._server.stop(None)
+                return False
+        return True
+
+    def close(self) -> None:
+        """Unloads the model, after `drain`."""
         self._store.close()
 
 
@@ -79,7 +104,7 @@ def run_embedded_server(*, base_path: Path, model_name: str, address: str, port:
     """Serves until SIGINT or SIGTERM; prints one line when ready. Works in the main thread only.
 
     Returns:
-        The exit code 0, once the running requests are answered.
+        The exit code: 0 once the running requests are answered; 130 when a second signal cancelled them.
 
     Raises:
         ServingError: the port cannot be had, or no version can be loaded.
@@ -92,6 +117,7 @@ def run_embedded_server(*, base_path: Path, model_name: str, address: str, port:
         print(f"serving '{model_name}' version {version} on {endpoint(address, bound_port)} (engine: embedded). "
               "Stop with Ctrl-C.", flush=True)
         signals.wait()
-    _LOGGER.info("stopping: no new requests, the running ones are answered")
-    server.stop()
-    return 0
+        _LOGGER.info("stopping: no new requests, the running ones are answered")
+        has_answered = server.drain(is_hurried=lambda: signals.next(timeout_seconds=0) is not None)
+    server.close()
+    return 0 if has_answered else _CANCELLED_EXIT_CODE

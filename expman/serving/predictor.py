@@ -18,7 +18,7 @@ from expman.serving.saved_model_session import open_saved_model
 from expman.serving.tensorflow_error import INVALID_ARGUMENT_CODE, TensorFlowError
 
 if TYPE_CHECKING:
-    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
+    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef, TensorInfo
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class SavedModelPredictor:
 
     Raises:
         TensorFlowError: TensorFlow cannot read the model.
-        ServingError: the model has no graph or signature to serve.
+        ServingError: the model has no graph or signature to serve, or lacks a file.
     """
 
     def __init__(self, version_folder: Path, *, on_gpu: bool = False) -> None:
@@ -60,14 +60,14 @@ class SavedModelPredictor:
         except TensorFlowError:
             _check_saved_model(version_folder)
             raise
-        self.signatures: dict[str, SignatureDef] = _signatures(self._session.meta_graph)
+        meta_graph = meta_graph_pb2.MetaGraphDef.FromString(self._session.meta_graph)
         self._session.meta_graph = b""
+        self.signatures: dict[str, SignatureDef] = _signatures(meta_graph)
         self._served_signatures = {name: signature for name, signature in self.signatures.items()
                                    if not name.startswith(_PREFIX_OF_TENSORFLOW)}
-        if not self._served_signatures:
+        if fault := _fault(version_folder, meta_graph, self._served_signatures):
             self.close()
-            raise ServingError(f"{version_folder} has no signature to serve. "
-                               "Export it with at least `serving_default`.")
+            raise ServingError(fault)
         if on_gpu and "GPU" not in self._session.device_types():
             _LOGGER.warning("serve_on_gpu is set, but TensorFlow finds no GPU here: serving on the CPU")
 
@@ -112,13 +112,24 @@ class SavedModelPredictor:
         self._session.close()
 
 
-def _signatures(meta_graph: bytes) -> dict[str, SignatureDef]:
+def _signatures(meta_graph: MetaGraphDef) -> dict[str, SignatureDef]:
     signatures = {}
-    for name, signature in meta_graph_pb2.MetaGraphDef.FromString(meta_graph).signature_def.items():
+    for name, signature in meta_graph.signature_def.items():
         # A copy: a part of a message keeps the whole of it in memory, here the graph too.
         signatures[name] = meta_graph_pb2.SignatureDef()
         signatures[name].CopyFrom(signature)
     return signatures
+
+
+def _fault(version_folder: Path, meta_graph: MetaGraphDef, served_signatures: Collection[str]) -> str | None:
+    """Why a model that TensorFlow has loaded cannot be served, or None."""
+    variables = version_folder / "variables" / "variables.index"
+    # TensorFlow takes a model without this file for one without variables.
+    if meta_graph.saver_def.restore_op_name and not variables.exists():
+        return f"{variables} is missing. Export the model again."
+    if not served_signatures:
+        return f"{version_folder} has no signature to serve. Export it with at least `serving_default`."
+    return None
 
 
 def _check_saved_model(version_folder: Path) -> None:

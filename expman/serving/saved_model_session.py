@@ -47,11 +47,12 @@ def open_saved_model(folder: Path, *, tag: str, on_gpu: bool) -> SavedModelSessi
         config.gpu_options.allow_growth = True
     else:
         config.device_count["GPU"] = 0
-    return _session_type()(folder, tag=tag, config=config.SerializeToString())
+    return session_type()(folder, tag=tag, config=config.SerializeToString())
 
 
 @functools.cache
-def _session_type() -> type:
+def session_type() -> type[SavedModelSession]:
+    """What can load and run a model here; looked up once for the process."""
     try:
         tensorflow_library()
     except OSError as error:

@@ -10,6 +10,9 @@ import numpy as np
 from expman.serving.tensorflow_error import TensorFlowError
 from expman.tensorflow_notices import import_tensorflow
 
+# What the Python package writes ahead of a kernel's own words.
+_PREAMBLE = "Graph execution error:\n\n"
+
 
 class V1Session:
     """A loaded SavedModel in a session of TensorFlow 1, with the interface of `CApiSession`."""
@@ -25,9 +28,9 @@ class V1Session:
         except tf.errors.OpError as error:
             self.close()
             raise TensorFlowError(error.error_code, error.message) from error
-        except BaseException:
+        except (OSError, RuntimeError, ValueError) as error:
             self.close()
-            raise
+            raise TensorFlowError(tf.errors.UNKNOWN, str(error)) from error
         self.meta_graph: bytes = meta_graph.SerializeToString()
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> list[np.ndarray]:
@@ -37,7 +40,7 @@ class V1Session:
         try:
             values = self._session.run(list(fetches), dict(feeds))
         except tf.errors.OpError as error:
-            raise TensorFlowError(error.error_code, error.message) from error
+            raise TensorFlowError(error.error_code, error.message.removeprefix(_PREAMBLE)) from error
         # A string scalar is plain `bytes`, which as an array would lose trailing zero bytes.
         return [np.array(value, dtype=object) if isinstance(value, bytes) else np.asarray(value) for value in values]
 
