@@ -71,7 +71,8 @@ class ModelClient:
     def __init__(self, *, address: str, port: int, model_name: str, signature_name: str, timeout_seconds: float,
                  max_message_bytes: int) -> None:
         import grpc
-        from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+        from expman.serving.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 
         self._endpoint = endpoint(address, port)
         self._model_name = model_name
@@ -124,7 +125,8 @@ class ModelClient:
             ValueError: an array's dtype has no counterpart in a tensor.
         """
         import grpc
-        from tensorflow_serving.apis import predict_pb2
+
+        from expman.serving.protos import predict_pb2
 
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._model_name
@@ -147,7 +149,8 @@ class ModelClient:
             ClientError: waiting is of no use.
         """
         import grpc
-        from tensorflow_serving.apis import get_model_status_pb2
+
+        from expman.serving.protos import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._model_name

@@ -20,7 +20,7 @@ def hidden_notices() -> Iterator[None]:
     TensorFlow 2.21 writes them from native code and does not obey `TF_CPP_MIN_LOG_LEVEL` before it has started; setting
     that variable to 0 shows them.
     """
-    if os.environ.get(_LEVEL_VARIABLE) == "0":
+    if os.environ.setdefault(_LEVEL_VARIABLE, "2") == "0":
         yield
         return
     sys.stderr.flush()
@@ -39,7 +39,6 @@ def hidden_notices() -> Iterator[None]:
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without its notices; it does not look for devices yet."""
-    os.environ.setdefault(_LEVEL_VARIABLE, "2")
     with hidden_notices():
         import tensorflow  # noqa: F401
 

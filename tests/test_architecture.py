@@ -79,3 +79,9 @@ def test_only_the_engine_for_clusters_imports_ray():
     for file in sorted((ROOT / "expman").rglob("*.py")):
         if not file.name.startswith("ray_"):
             assert not [name for name in imported_modules(file) if name.split(".")[0] == "ray"], file.name
+
+
+def test_only_the_binding_of_the_c_library_knows_ctypes():
+    for file in sorted((ROOT / "expman" / "serving").glob("*.py")):
+        knows = [name for name in imported_modules(file) if name.split(".")[0] == "ctypes"]
+        assert not knows or file.name == "tensorflow_c_api.py", file.name

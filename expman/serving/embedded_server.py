@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from expman.errors import ServingError
 from expman.serving.endpoint import available_port, endpoint
 from expman.serving.grpc_services import ModelService, PredictionService
 from expman.serving.predictor import SavedModelPredictor
+from expman.serving.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 from expman.serving.stop_signals import stop_signals
 from expman.serving.version_store import VersionStore
 
 _LOGGER = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 60.0
+_POLL_SECONDS = 0.2
+_CANCELLED_EXIT_CODE = 130  # As shells have it for what Ctrl-C ended.
 
 
 class EmbeddedServer:
@@ -67,9 +71,31 @@ class EmbeddedServer:
         self._server.start()
         return version, port
 
-    def stop(self, *, drain_seconds: float = _DRAIN_SECONDS) -> None:
-        """Refuses new requests, waits for the running ones up to `drain_seconds`, and unloads the model."""
-        self._server.stop(drain_seconds).wait()
+    def stop(self) -> None:
+        """Refuses new requests, waits for the running ones, and unloads the model."""
+        self.drain()
+        self.close()
+
+    def drain(self, *, is_hurried: Callable[[], bool] = lambda: False) -> bool:
+        """Refuses new requests and waits for the running ones, up to a minute.
+
+        Not to be interrupted by an exception from a signal handler: gRPC would be left half stopped.
+
+        Arguments:
+            is_hurried: asked now and then; once True, the requests that still run are cancelled.
+
+        Returns:
+            Whether it has not been hurried.
+        """
+        is_stopped = self._server.stop(_DRAIN_SECONDS)
+        while not is_stopped.wait(_POLL_SECONDS):
+            if is_hurried():
+                self._server.stop(None)
+                return False
+        return True
+
+    def close(self) -> None:
+        """Unloads the model, after `drain`."""
         self._store.close()
 
 
@@ -78,40 +104,20 @@ def run_embedded_server(*, base_path: Path, model_name: str, address: str, port:
     """Serves until SIGINT or SIGTERM; prints one line when ready. Works in the main thread only.
 
     Returns:
-        The exit code 0, once the running requests are answered.
+        The exit code: 0 once the running requests are answered; 130 when a second signal cancelled them.
 
     Raises:
         ServingError: the port cannot be had, or no version can be loaded.
     """
-    _choose_device(on_gpu)
-    store = VersionStore(model_name=model_name, base_path=base_path, load=SavedModelPredictor)
+    store = VersionStore(model_name=model_name, base_path=base_path,
+                         load=functools.partial(SavedModelPredictor, on_gpu=on_gpu))
     server = EmbeddedServer(store=store, address=address, port=port, max_message_bytes=max_message_bytes)
     with stop_signals() as signals:
         version, bound_port = server.start()
         print(f"serving '{model_name}' version {version} on {endpoint(address, bound_port)} (engine: embedded). "
               "Stop with Ctrl-C.", flush=True)
         signals.wait()
-    _LOGGER.info("stopping: no new requests, the running ones are answered")
-    server.stop()
-    return 0
-
-
-def _choose_device(on_gpu: bool) -> None:
-    """Keeps to the CPU, or takes GPU memory only as needed, since a training may use the same GPU.
-
-    Raises:
-        ServingError: TensorFlow has been used in this process already, and its devices cannot be changed any more.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if on_gpu and not gpus:
-        _LOGGER.warning("serve_on_gpu is set, but TensorFlow finds no GPU here: serving on the CPU")
-    try:
-        if not on_gpu:
-            tf.config.set_visible_devices([], "GPU")
-        for gpu in gpus if on_gpu else []:
-            tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError as error:
-        raise ServingError(f"cannot choose the device to serve on ({error}). Start the server in a process of its "
-                           "own: `experiments_manager.py --start_server --model_dir FOLDER`.") from error
+        _LOGGER.info("stopping: no new requests, the running ones are answered")
+        has_answered = server.drain(is_hurried=lambda: signals.next(timeout_seconds=0) is not None)
+    server.close()
+    return 0 if has_answered else _CANCELLED_EXIT_CODE

@@ -12,7 +12,6 @@ from pathlib import Path
 from expman.errors import ServingError, UsageError
 from expman.serving.endpoint import available_port, endpoint
 from expman.serving.stop_signals import stop_signals
-from expman.tensorflow_notices import start_tensorflow
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -131,9 +130,7 @@ def _serve_embedded(*, base_path: Path, model_name: str, address: str, port: int
                     max_message_bytes: int) -> int:
     if rest_port:
         _LOGGER.warning("the embedded server speaks gRPC only: nothing listens on the REST port %d", rest_port)
-    # Known before the seconds that importing TensorFlow takes.
-    available_port(address, port)
-    start_tensorflow()
+    available_port(address, port)  # Known before TensorFlow's library is opened.
     from expman.serving.embedded_server import run_embedded_server
 
     return run_embedded_server(base_path=base_path, model_name=model_name, address=address, port=port, on_gpu=on_gpu,

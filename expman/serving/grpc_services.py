@@ -9,7 +9,9 @@ from typing import Any
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import (
+
+from expman.serving.faults import InvalidRequestError, NotFoundError, RequestError
+from expman.serving.protos import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
@@ -17,8 +19,6 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
-
-from expman.serving.faults import InvalidRequestError, NotFoundError, RequestError
 from expman.serving.tensor_codec import to_numpy, to_tensor_proto
 from expman.serving.version_store import VersionStatus, VersionStore
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from expman.errors import ServingError
+from expman.serving.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
 from expman.serving.faults import InvalidRequestError, NotFoundError
+from expman.serving.protos import meta_graph_pb2, saved_model_pb2
+from expman.serving.saved_model_session import open_saved_model
+from expman.serving.tensorflow_error import INVALID_ARGUMENT_CODE, TensorFlowError
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
+    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef, TensorInfo
+
+_LOGGER = logging.getLogger(__name__)
 
 DEFAULT_SIGNATURE_NAME = "serving_default"
 _SERVE_TAG = "serve"
-# What TensorFlow writes ahead of a kernel's own words: it speaks of the server's graph, not of the request.
-_KERNEL_MESSAGE_PREAMBLE = re.compile(r"\AGraph execution error:.*?<stack traces unavailable>\s*", re.DOTALL)
+_PREFIX_OF_TENSORFLOW = "__saved_model"  # Signatures for the loading of the model, not for requests.
 
 
 class Predictor(Protocol):
@@ -38,26 +43,33 @@ class Predictor(Protocol):
 
 
 class SavedModelPredictor:
-    """Runs the signatures of a SavedModel through `tf.saved_model.load`; safe to call from several threads.
+    """Runs the signatures of a SavedModel; safe to call from several threads.
 
     Arguments:
         version_folder: the folder that holds `saved_model.pb`; it must have a graph with the tag `serve`.
+        on_gpu: False keeps to the CPU.
 
     Raises:
-        OSError, ValueError, RuntimeError, tf.errors.OpError: TensorFlow cannot read the model.
-        ServingError: the model has no graph or signature to serve.
+        TensorFlowError: TensorFlow cannot read the model.
+        ServingError: the model has no graph or signature to serve, or lacks a file.
     """
 
-    def __init__(self, version_folder: Path) -> None:
-        import tensorflow as tf
-
-        self.signatures: dict[str, SignatureDef] = _read_signatures(version_folder)
-        # The functions do not keep the model's variables and tables alive; the loaded object does.
-        self._model = tf.saved_model.load(str(version_folder), tags=[_SERVE_TAG])
-        self._functions = dict(self._model.signatures)
-        if not self._functions:
-            raise ServingError(f"{version_folder} has no signature to serve. "
-                               "Export it with at least `serving_default`.")
+    def __init__(self, version_folder: Path, *, on_gpu: bool = False) -> None:
+        try:
+            self._session = open_saved_model(version_folder, tag=_SERVE_TAG, on_gpu=on_gpu)
+        except TensorFlowError:
+            _check_saved_model(version_folder)
+            raise
+        meta_graph = meta_graph_pb2.MetaGraphDef.FromString(self._session.meta_graph)
+        self._session.meta_graph = b""
+        self.signatures: dict[str, SignatureDef] = _signatures(meta_graph)
+        self._served_signatures = {name: signature for name, signature in self.signatures.items()
+                                   if not name.startswith(_PREFIX_OF_TENSORFLOW)}
+        if fault := _fault(version_folder, meta_graph, self._served_signatures):
+            self.close()
+            raise ServingError(fault)
+        if on_gpu and "GPU" not in self._session.device_types():
+            _LOGGER.warning("serve_on_gpu is set, but TensorFlow finds no GPU here: serving on the CPU")
 
     def predict(self, *, signature_name: str, inputs: Mapping[str, np.ndarray],
                 output_filter: Collection[str] = ()) -> dict[str, np.ndarray]:
@@ -75,41 +87,66 @@ class SavedModelPredictor:
             NotFoundError: the model has no such signature.
             InvalidRequestError: an input is missing, unknown, or of another dtype or shape than the signature's; an
                 output in the filter is unknown; or the model's computation refused the values.
+            TensorFlowError: the computation failed for another reason.
         """
-        import tensorflow as tf
-
         name = signature_name or DEFAULT_SIGNATURE_NAME
-        if name not in self._functions:
+        if name not in self._served_signatures:
             raise NotFoundError(f'Serving signature key "{name}" not found. '
-                                f"Known signatures: {_listed(self._functions)}.")
-        signature = self.signatures[name]
+                                f"Known signatures: {_listed(self._served_signatures)}.")
+        signature = self._served_signatures[name]
         _check_names(name, signature, inputs, output_filter)
-        tensors = {key: _checked_tensor(key, array, signature.inputs[key]) for key, array in inputs.items()}
+        for key, array in inputs.items():
+            _check_value(key, array, signature.inputs[key])
+        wanted = [key for key in signature.outputs if not output_filter or key in output_filter]
         try:
-            outputs = self._functions[name](**tensors)
-        except tf.errors.InvalidArgumentError as error:
-            raise InvalidRequestError(_KERNEL_MESSAGE_PREAMBLE.sub("", error.message)) from error
-        return {key: _as_array(tensor) for key, tensor in outputs.items() if not output_filter or key in output_filter}
+            values = self._session.run({signature.inputs[key].name: array for key, array in inputs.items()},
+                                       [signature.outputs[key].name for key in wanted])
+        except TensorFlowError as error:
+            if error.code == INVALID_ARGUMENT_CODE:
+                raise InvalidRequestError(error.message) from error
+            raise
+        return dict(zip(wanted, values))
 
     def close(self) -> None:
-        """Drops the model; call it after the last `predict` has returned."""
-        self._functions = {}
-        self._model = None
+        """Gives the model's memory back; call it after the last `predict` has returned."""
+        self._session.close()
 
 
-def _read_signatures(version_folder: Path) -> dict[str, SignatureDef]:
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+def _signatures(meta_graph: MetaGraphDef) -> dict[str, SignatureDef]:
+    signatures = {}
+    for name, signature in meta_graph.signature_def.items():
+        # A copy: a part of a message keeps the whole of it in memory, here the graph too.
+        signatures[name] = meta_graph_pb2.SignatureDef()
+        signatures[name].CopyFrom(signature)
+    return signatures
 
+
+def _fault(version_folder: Path, meta_graph: MetaGraphDef, served_signatures: Collection[str]) -> str | None:
+    """Why a model that TensorFlow has loaded cannot be served, or None."""
+    variables = version_folder / "variables" / "variables.index"
+    # TensorFlow takes a model without this file for one without variables.
+    if meta_graph.saver_def.restore_op_name and not variables.exists():
+        return f"{variables} is missing. Export the model again."
+    if not served_signatures:
+        return f"{version_folder} has no signature to serve. Export it with at least `serving_default`."
+    return None
+
+
+def _check_saved_model(version_folder: Path) -> None:
+    """Says in the project's words why a model could not be loaded, as far as its file tells.
+
+    Raises:
+        ServingError: the file is broken or has no graph to serve.
+    """
     file = version_folder / "saved_model.pb"
+    if not file.exists():
+        return
     try:
-        saved_model = SavedModel.FromString(file.read_bytes())
+        saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     except DecodeError as error:
         raise ServingError(f"{file} is not a SavedModel, or was cut short. Export it again.") from error
-    for meta_graph in saved_model.meta_graphs:
-        if _SERVE_TAG in meta_graph.meta_info_def.tags:
-            return dict(meta_graph.signature_def)
-    raise ServingError(f"{file} has no graph with the tag '{_SERVE_TAG}'. Export it for serving.")
+    if not any(_SERVE_TAG in meta_graph.meta_info_def.tags for meta_graph in saved_model.meta_graphs):
+        raise ServingError(f"{file} has no graph with the tag '{_SERVE_TAG}'. Export it for serving.")
 
 
 def _check_names(signature_name: str, signature: SignatureDef, inputs: Collection[str],
@@ -127,28 +164,21 @@ def _check_names(signature_name: str, signature: SignatureDef, inputs: Collectio
             f"and the outputs {_listed(signature.outputs)}.")
 
 
-def _checked_tensor(name: str, array: np.ndarray, expected: TensorInfo) -> tf.Tensor:
-    """Makes a tf.Tensor of one input.
+def _check_value(name: str, array: np.ndarray, expected: TensorInfo) -> None:
+    """Compares one input with the signature.
 
     Raises:
-        InvalidRequestError: its dtype or shape is not the signature's.
+        InvalidRequestError: its dtype or shape is another.
     """
-    import tensorflow as tf
-
-    dtype = tf.as_dtype(expected.dtype)
-    shape = tf.TensorShape(expected.tensor_shape)
-    received_dtype = tf.as_dtype(array.dtype)
-    if received_dtype != dtype:
-        raise InvalidRequestError(f"input '{name}' must be of dtype {dtype.name}. Got {received_dtype.name}.")
-    if not shape.is_compatible_with(array.shape):
-        raise InvalidRequestError(f"input '{name}' must be of shape {shape} (None: any size). "
-                                  f"Got {tf.TensorShape(array.shape)}.")
-    return tf.constant(array, dtype)
-
-
-def _as_array(tensor: tf.Tensor) -> np.ndarray:
-    # The NumPy value of a string scalar is plain `bytes`, which as an array would lose trailing zero bytes.
-    return np.array(tensor.numpy(), dtype=object) if tensor.dtype == "string" else np.asarray(tensor.numpy())
+    received_number = NUMBER_OF_NUMPY_DTYPE[array.dtype]
+    if received_number != expected.dtype:
+        raise InvalidRequestError(f"input '{name}' must be of dtype {data_type_name(expected.dtype)}. "
+                                  f"Got {data_type_name(received_number)}.")
+    if expected.tensor_shape.unknown_rank:
+        return
+    sizes = tuple(None if dimension.size < 0 else dimension.size for dimension in expected.tensor_shape.dim)
+    if len(sizes) != array.ndim or any(size not in (None, received) for size, received in zip(sizes, array.shape)):
+        raise InvalidRequestError(f"input '{name}' must be of shape {sizes} (None: any size). Got {array.shape}.")
 
 
 def _listed(names: Collection[str]) -> str:

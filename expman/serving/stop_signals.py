@@ -41,7 +41,8 @@ class StopSignals:
 def stop_signals() -> Iterator[StopSignals]:
     """Notes the stop signals that arrive inside the block; works in the main thread only.
 
-    The previous handlers are back after the block: leave it before a long clean-up, and a second Ctrl-C ends that.
+    The previous handlers are back after the block: leave it before a clean-up that may be long and that may be broken off
+    at any point, and a second Ctrl-C ends that.
     """
     arrived = StopSignals()
     previous = {number: signal.signal(number, lambda received_number, _: arrived.note(received_number))

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import ml_dtypes
 import numpy as np
+
+from expman.serving.data_types import NUMBER_OF_NUMPY_DTYPE, NUMPY_DTYPE_OF_NUMBER, STRING_NUMBER
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
@@ -23,42 +24,44 @@ class _ElementType:
     """How TensorProto stores elements of one type.
 
     Attributes:
-        number: the value of the DataType enum (tensorflow/core/framework/types.proto), stable by contract.
-        dtype: the NumPy type of an element.
+        number: TensorFlow's number of the type, a key of `NUMPY_DTYPE_OF_NUMBER`.
         field: the typed repeated field.
         stored_dtype: the NumPy type of one value of that field; complex elements take two, half ones their bits.
         is_copied_as_bytes: True when the packed field's bytes are those of the array.
     """
 
     number: int
-    dtype: np.dtype
     field: str
     stored_dtype: np.dtype
     is_copied_as_bytes: bool = False
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The NumPy type of an element."""
+        return NUMPY_DTYPE_OF_NUMBER[self.number]
 
-_STRING = _ElementType(7, np.dtype(object), "string_val", np.dtype(object))
+
+_STRING = _ElementType(STRING_NUMBER, "string_val", np.dtype(object))
 
 _ELEMENT_TYPES = (
-    _ElementType(1, np.dtype(np.float32), "float_val", np.dtype(np.float32), True),
-    _ElementType(2, np.dtype(np.float64), "double_val", np.dtype(np.float64), True),
-    _ElementType(3, np.dtype(np.int32), "int_val", np.dtype(np.int32)),
-    _ElementType(4, np.dtype(np.uint8), "int_val", np.dtype(np.uint8)),
-    _ElementType(5, np.dtype(np.int16), "int_val", np.dtype(np.int16)),
-    _ElementType(6, np.dtype(np.int8), "int_val", np.dtype(np.int8)),
+    _ElementType(1, "float_val", np.dtype(np.float32), True),
+    _ElementType(2, "double_val", np.dtype(np.float64), True),
+    _ElementType(3, "int_val", np.dtype(np.int32)),
+    _ElementType(4, "int_val", np.dtype(np.uint8)),
+    _ElementType(5, "int_val", np.dtype(np.int16)),
+    _ElementType(6, "int_val", np.dtype(np.int8)),
     _STRING,
-    _ElementType(8, np.dtype(np.complex64), "scomplex_val", np.dtype(np.float32), True),
-    _ElementType(9, np.dtype(np.int64), "int64_val", np.dtype(np.int64)),
-    _ElementType(10, np.dtype(np.bool_), "bool_val", np.dtype(np.bool_), True),
-    _ElementType(14, np.dtype(ml_dtypes.bfloat16), "half_val", np.dtype(np.uint16)),
-    _ElementType(17, np.dtype(np.uint16), "int_val", np.dtype(np.uint16)),
-    _ElementType(18, np.dtype(np.complex128), "dcomplex_val", np.dtype(np.float64), True),
-    _ElementType(19, np.dtype(np.float16), "half_val", np.dtype(np.uint16)),
-    _ElementType(22, np.dtype(np.uint32), "uint32_val", np.dtype(np.uint32)),
-    _ElementType(23, np.dtype(np.uint64), "uint64_val", np.dtype(np.uint64)),
+    _ElementType(8, "scomplex_val", np.dtype(np.float32), True),
+    _ElementType(9, "int64_val", np.dtype(np.int64)),
+    _ElementType(10, "bool_val", np.dtype(np.bool_), True),
+    _ElementType(14, "half_val", np.dtype(np.uint16)),
+    _ElementType(17, "int_val", np.dtype(np.uint16)),
+    _ElementType(18, "dcomplex_val", np.dtype(np.float64), True),
+    _ElementType(19, "half_val", np.dtype(np.uint16)),
+    _ElementType(22, "uint32_val", np.dtype(np.uint32)),
+    _ElementType(23, "uint64_val", np.dtype(np.uint64)),
 )
 _TYPE_OF_NUMBER = {element_type.number: element_type for element_type in _ELEMENT_TYPES}
-_TYPE_OF_DTYPE = {element_type.dtype: element_type for element_type in _ELEMENT_TYPES}
 
 
 def to_numpy(tensor_proto: TensorProto) -> np.ndarray:
@@ -98,15 +101,15 @@ def to_tensor_proto(array: np.ndarray, *, typed_fields: bool = True) -> TensorPr
     Raises:
         ValueError: the array's type has no counterpart in a TensorProto.
     """
-    from tensorflow.core.framework.tensor_pb2 import TensorProto
+    from expman.serving.protos import tensor_pb2
 
     array = np.asarray(array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    element_type = _STRING if array.dtype.kind in "USO" else _TYPE_OF_DTYPE.get(array.dtype)
+    element_type = _STRING if array.dtype.kind in "USO" else _TYPE_OF_NUMBER.get(NUMBER_OF_NUMPY_DTYPE.get(array.dtype))
     if element_type is None:
         raise ValueError(f"an array of dtype {array.dtype} cannot be sent as a tensor.")
-    message = TensorProto(dtype=element_type.number)
+    message = tensor_pb2.TensorProto(dtype=element_type.number)
     message.tensor_shape.SetInParent()  # A scalar's shape is empty, yet there.
     for size in array.shape:
         message.tensor_shape.dim.add(size=size)

@@ -107,10 +107,7 @@ def test_stop_signal_lets_the_request_in_flight_be_answered_and_exits_0(tmp_path
     save_slow_model(tmp_path / "m" / "1")
     started = tmp_path / "started"
     with _server_process(tmp_path / "m") as process:
-        ready_line = process.stdout.readline()
-        assert ready_line.startswith("serving 'm' version 1 on 127.0.0.1:"), ready_line
-        port = int(ready_line.split(" (")[0].rpartition(":")[2])
-        with OfficialClient(port) as official_client:
+        with OfficialClient(_ready_port(process)) as official_client:
             answer = official_client.prediction.Predict.future(
                 predict_request({"seconds": np.float64(2), "started": str(started).encode()}), timeout=60)
             while not started.exists():
@@ -120,6 +117,37 @@ def test_stop_signal_lets_the_request_in_flight_be_answered_and_exits_0(tmp_path
             assert tf.make_ndarray(answer.result().outputs["count"]) > 0
         assert process.wait(60) == 0
         assert process.stdout.read() == ""
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_server_never_imports_tensorflow(tmp_path: Path) -> None:
+    save_affine_model(tmp_path / "1")
+    with _server_process(tmp_path) as process:
+        with OfficialClient(_ready_port(process)) as official_client:
+            official_client.predict({"x": _X})
+        libraries = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+    assert "libtensorflow_cc.so" in libraries
+    assert "_pywrap_tensorflow" not in libraries
+
+
+def test_second_signal_cancels_the_request_in_flight(tmp_path: Path) -> None:
+    save_slow_model(tmp_path / "m" / "1")
+    started = tmp_path / "started"
+    with _server_process(tmp_path / "m") as process:
+        with OfficialClient(_ready_port(process)) as official_client:
+            answer = official_client.prediction.Predict.future(
+                predict_request({"seconds": np.float64(3), "started": str(started).encode()}), timeout=60)
+            while not started.exists():
+                assert not answer.done(), answer.exception()
+                time.sleep(0.01)
+            # As fast as when a terminal and a parent process both hand on one Ctrl-C.
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.001)
+            process.send_signal(signal.SIGINT)
+            begin = time.monotonic()
+            assert answer.exception(timeout=60).code() is grpc.StatusCode.UNAVAILABLE
+            assert time.monotonic() - begin < 2
+        assert process.wait(60) == 130
         assert "Traceback" not in process.stderr.read()
 
 
@@ -139,6 +167,13 @@ sys.exit(serve(base_path=Path({str(base_path)!r}), model_name="m", engine="embed
             yield process
         finally:
             process.kill()
+
+
+def _ready_port(process: subprocess.Popen[str]) -> int:
+    """Waits for the line that a server prints when it can answer."""
+    ready_line = process.stdout.readline()
+    assert ready_line.startswith("serving 'm' version 1 on 127.0.0.1:"), ready_line
+    return int(ready_line.split(" (")[0].rpartition(":")[2])
 
 
 class _Load:
