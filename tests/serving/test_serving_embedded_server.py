@@ -136,17 +136,14 @@ def test_second_signal_cancels_the_request_in_flight(tmp_path: Path) -> None:
     with _server_process(tmp_path / "m") as process:
         with OfficialClient(_ready_port(process)) as official_client:
             answer = official_client.prediction.Predict.future(
-                predict_request({"seconds": np.float64(3), "started": str(started).encode()}), timeout=60)
+                predict_request({"seconds": np.float64(5), "started": str(started).encode()}), timeout=60)
             while not started.exists():
                 assert not answer.done(), answer.exception()
                 time.sleep(0.01)
-            # As fast as when a terminal and a parent process both hand on one Ctrl-C.
+            # At once, as when a terminal and a parent process both end it; two signals of one kind may arrive as one.
             process.send_signal(signal.SIGINT)
-            time.sleep(0.001)
-            process.send_signal(signal.SIGINT)
-            begin = time.monotonic()
-            assert answer.exception(timeout=60).code() is grpc.StatusCode.UNAVAILABLE
-            assert time.monotonic() - begin < 2
+            process.send_signal(signal.SIGTERM)
+            assert answer.exception(timeout=60).code() is grpc.StatusCode.UNAVAILABLE  # not answered after 5 seconds
         assert process.wait(60) == 130
         assert "Traceback" not in process.stderr.read()
 
