@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -170,8 +172,16 @@ def test_a_checkpoint_that_does_not_bring_the_state_back_fails(tmp_path, capsys,
     assert verdicts(output)["save and restore"] == "FAILED" and "variables differ after they were restored" in output
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as in a terminal: a process that a shell starts in the background inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("sent", "ended_by", "code"), [("SIGINT", None, 130), ("SIGTERM", SystemExit, 143)])
-def test_a_signal_ends_a_dry_run_without_leftovers(tmp_path, temporary, sent, ended_by, code):
+def test_a_signal_ends_a_dry_run_without_leftovers(tmp_path, temporary, interruptible, sent, ended_by, code):
     file = write_experiment(tmp_path, ("return features * 0.5", "import os, signal\n    os.kill(os.getpid(), "
                                        f"signal.{sent})\n    return features * 0.5"))
     before = tree(tmp_path)
