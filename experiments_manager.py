@@ -62,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _execute(options: Any) -> int:
     from expman import commands
     if options.start_server:
-        return commands.start_server(options.model_dir, engine=options.serving_engine, port=options.port)
+        return commands.start_server(options.model_dir, engine=options.serving_engine, port=options.port,
+                                     rest_port=options.rest_port, batching=options.batching,
+                                     num_workers=options.embedded_workers or 1,
+                                     gpu_memory_fraction=options.gpu_memory_fraction or 0.0)
     if options.predict:
         commands.predict(options.model_dir, num_requests=options.predict_stream, port=options.port, debug=options.debug)
         return 0

@@ -23,8 +23,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.serving.protos import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
-from expman.serving.tensor_codec import to_tensor_proto  # noqa: E402
+from expman.protos import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
+from expman.saved_models.tensor_codec import to_tensor_proto  # noqa: E402
 
 REPEATS = 5
 REQUESTS = 2000
@@ -40,49 +40,55 @@ import keras, numpy as np, tensorflow as tf
 from expman.export.publisher import publish
 from expman.export.served_model import ServedModel
 network = keras.Sequential([keras.Input([64]), keras.layers.Dense(128, "relu"), keras.layers.Dense(10, "softmax")])
-served = ServedModel(answer=lambda inputs: {"y": network(inputs["x"])}, inputs_spec={"x": tf.TensorSpec([None, 64], tf.float32)})
+served = ServedModel(answer=lambda inputs: {"y": network(inputs["x"])},
+                     inputs_spec={"x": tf.TensorSpec([None, 64], tf.float32)})
 publish(served, base_path=pathlib.Path(sys.argv[2]), sample={"x": np.ones((1, 64), np.float32)}, keep_versions=1)
 """
 
 SERVE = """
-import pathlib, sys, time
+import json, pathlib, sys, time
 sys.path.insert(0, sys.argv[1])
 core, folder, requests = sys.argv[2], pathlib.Path(sys.argv[3]), int(sys.argv[4])
 import numpy as np
+from expman.serving import embedded_server
+from expman.serving.models.model_config import ModelConfig
+from expman.serving.server_options import ServerOptions
 if core == "tf.saved_model.load":
     import tensorflow as tf
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     class Predictor:
-        def __init__(self, folder):
-            self.model = tf.saved_model.load(str(folder))
+        def __init__(self, version_folder, **_):
+            self.model = tf.saved_model.load(str(version_folder))
+            meta_graph = SavedModel.FromString((version_folder / "saved_model.pb").read_bytes()).meta_graphs[0]
+            self.signatures = dict(meta_graph.signature_def)
 
-        def predict(self, *, signature_name, inputs, output_filter=()):
-            answer = self.model.signatures["serving_default"]
-            return {name: tensor.numpy() for name, tensor in answer(x=tf.constant(inputs["x"])).items()}
+        def run(self, feeds, fetches, *, timeout_seconds=None):
+            x, = feeds.values()
+            return [self.model.signatures["serving_default"](x=tf.constant(x))["y"].numpy()]
 
         def close(self):
             self.model = None
-else:
-    from expman.serving import saved_model_session
-    from expman.serving.predictor import SavedModelPredictor as Predictor
-    if core == "v1 session":
-        from expman.serving.tensorflow_v1_session import V1Session
-        saved_model_session.session_type = lambda: V1Session
-from expman.serving.embedded_server import EmbeddedServer
-from expman.serving.version_store import VersionStore
-store = VersionStore(model_name="m", base_path=folder, load=Predictor)
-server = EmbeddedServer(store=store, address="127.0.0.1", port=0, max_message_bytes=2**24)
-print(server.start()[1], flush=True)
+
+    embedded_server.SavedModelPredictor = Predictor
+elif core == "v1 session":
+    from expman.saved_models import session as saved_model_session
+    from expman.saved_models.tensorflow_v1_session import V1Session
+    saved_model_session.session_type = lambda: V1Session
+server = embedded_server.EmbeddedServer(ServerOptions(
+    models=[ModelConfig(name="m", base_path=folder)], address="127.0.0.1", grpc_port=0))
+print(server.start().grpc_port, flush=True)
 try:
     sys.stdin.readline()
-    x, seconds = np.ones((1, 64), np.float32), []
-    with store.acquire("m") as served:
-        for _ in range(requests):
-            begin = time.perf_counter()
-            served.predictor.predict(signature_name="", inputs={"x": x})
-            seconds.append(time.perf_counter() - begin)
     memory = int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
-    import json
+    predictor = embedded_server.SavedModelPredictor(folder / "1")
+    signature = predictor.signatures["serving_default"]
+    feeds, fetches = {signature.inputs["x"].name: np.ones((1, 64), np.float32)}, [signature.outputs["y"].name]
+    seconds = []
+    for _ in range(requests):
+        begin = time.perf_counter()
+        predictor.run(feeds, fetches, timeout_seconds=60)
+        seconds.append(time.perf_counter() - begin)
     print(json.dumps({"call": float(np.median(seconds)) * 1e6, "memory": memory / 1024}), flush=True)
 finally:
     server.stop()
@@ -124,7 +130,8 @@ def main() -> None:
             line = f"  {core:20s} {statistics.median(row[core][key] for row in rows):8.2f} {unit}"
             if core != C_LIBRARY:
                 ratios = [row[core][key] / row[C_LIBRARY][key] for row in rows]
-                line += f"   {statistics.median(ratios):5.2f} times that of the C library ({min(ratios):.2f} to {max(ratios):.2f})"
+                line += (f"   {statistics.median(ratios):5.2f} times that of the C library ({min(ratios):.2f} to "
+                         f"{max(ratios):.2f})")
             print(line)
 
 

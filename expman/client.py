@@ -14,8 +14,8 @@ from expman.client_io import ClientIO, check_client_io, opened_client_io
 from expman.errors import ClientError, UserCodeError
 from expman.serving.endpoint import endpoint
 # Offered to Client_IO authors: much faster on answers than tf.make_ndarray.
-from expman.serving.tensor_codec import to_numpy as to_numpy
-from expman.serving.tensor_codec import to_tensor_proto
+from expman.saved_models.tensor_codec import to_numpy as to_numpy
+from expman.saved_models.tensor_codec import to_tensor_proto
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ class ModelClient:
                  max_message_bytes: int) -> None:
         import grpc
 
-        from expman.serving.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
+        from expman.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
 
         self._endpoint = endpoint(address, port)
         self._model_name = model_name
@@ -126,7 +126,7 @@ class ModelClient:
         """
         import grpc
 
-        from expman.serving.protos import predict_pb2
+        from expman.protos import predict_pb2
 
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._model_name
@@ -150,7 +150,7 @@ class ModelClient:
         """
         import grpc
 
-        from expman.serving.protos import get_model_status_pb2
+        from expman.protos import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._model_name

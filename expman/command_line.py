@@ -24,6 +24,10 @@ _GOES_WITH = {
     "filter": (("compare",), "it chooses among experiments"),
     "columns": (("compare",), "it chooses the columns of the table"),
     "csv": (("compare",), "it writes the table to a file"),
+    "rest_port": (("start_server",), "it is where the server offers REST"),
+    "batching": (("start_server",), "it joins the requests to the server"),
+    "embedded_workers": (("start_server",), "it says how many server processes to start"),
+    "gpu_memory_fraction": (("start_server",), "it limits the server"),
     "output": (("report",), "it names the page"),
 }
 
@@ -46,7 +50,7 @@ def parse(arguments: Sequence[str], *, description: str) -> argparse.Namespace:
     if given in _OF_ONE_EXPERIMENT and options.model_dir is None:
         parser.error("this command needs --model_dir FOLDER, the folder of an experiment")
     for name, (fitting, remedy) in _GOES_WITH.items():
-        if getattr(options, name) and given not in fitting:
+        if getattr(options, name) not in (None, [], False) and given not in fitting:
             parser.error(f"--{name} goes with {' or '.join(f'--{command}' for command in fitting)} only: {remedy}")
     if options.ray_address and options.engine != "ray":
         parser.error("--ray_address goes with --engine ray only: it names the Ray cluster")
@@ -78,6 +82,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--serving_engine", choices=_ENGINES, default="auto",
                         help="with --start_server; auto: tensorflow_model_server if installed, else the embedded server")
     parser.add_argument("--port", metavar="N", type=_port, help="gRPC port, instead of tensorflow_server_port")
+    parser.add_argument("--rest_port", metavar="N", type=_port,
+                        help="with --start_server: REST port, instead of tensorflow_server_rest_port; 0: none")
+    parser.add_argument("--batching", metavar="FILE", nargs="?", const="",
+                        help="with --start_server: join requests that arrive together into one run of the model; FILE: "
+                        "BatchingParameters of TensorFlow Serving, as text")
+    parser.add_argument("--embedded_workers", metavar="N", type=_positive,
+                        help="with --start_server: processes of the embedded server that share the ports")
+    parser.add_argument("--gpu_memory_fraction", metavar="F", type=_fraction,
+                        help="with --start_server: of each GPU's memory, from 0 to 1; otherwise the engine's own choice")
     parser.add_argument("--predict_stream", metavar="N", type=int, default=1,
                         help="with --predict: number of samples; negative: until Client_IO raises StopIteration")
     parser.add_argument("--accept_changes", action="store_true",
@@ -119,6 +132,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be an int above 0. Got '{text}'.")
     return int(text)
+
+
+def _fraction(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, at most 1. Got '{text}'.")
+    return number
 
 
 def _port(text: str) -> int:

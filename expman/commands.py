@@ -129,25 +129,37 @@ def check(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     return run_dry(CHECKS, settings_file=settings_file, hparams=hparams)
 
 
-def start_server(model_dir: str, *, engine: str, port: int | None = None) -> int:
+def start_server(model_dir: str, *, engine: str, port: int | None = None, rest_port: int | None = None,
+                 batching: str | os.PathLike[str] | None = None, num_workers: int = 1,
+                 gpu_memory_fraction: float = 0.0) -> int:
     """Serves the newest exported version of an experiment until it is stopped; new versions are picked up.
 
     Arguments:
         model_dir: the experiment's folder.
         engine: 'auto', 'tensorflow_model_server', 'docker', 'apptainer' or 'embedded'.
-        port: replaces `tensorflow_server_port`.
+        port, rest_port: replace `tensorflow_server_port` and `tensorflow_server_rest_port`.
+        batching: a file of batching parameters: join requests that arrive together; '' for the parameters that come with
+            the project; None: run each by itself.
+        num_workers: processes of the embedded server.
+        gpu_memory_fraction: of each GPU's memory; 0: the engine's own choice.
 
     Returns:
         The server's exit code.
     """
-    from expman.serving.engines import serve
+    from expman.serving.engines.serve import serve
+    from expman.serving.engines.service import DEFAULT_BATCHING_FILE, Service
     folder = ExperimentFolder.open(model_dir)
     settings = folder.read_identity()["settings"]
     name, base_path = folder.exported_model()
-    return serve(base_path=base_path, model_name=name, engine=engine, address=settings["tensorflow_server_address"],
-                 port=settings["tensorflow_server_port"] if port is None else port,
-                 rest_port=settings["tensorflow_server_rest_port"], on_gpu=settings["serve_on_gpu"],
-                 max_message_bytes=settings["grpc_max_message_length"])
+    if batching and not Path(batching).is_file():
+        raise UsageError(f"--batching: there is no file {batching}. Give a file of BatchingParameters, or no file.")
+    return serve(Service(
+        base_path=base_path, model_name=name, address=settings["tensorflow_server_address"],
+        port=settings["tensorflow_server_port"] if port is None else port,
+        rest_port=settings["tensorflow_server_rest_port"] if rest_port is None else rest_port,
+        on_gpu=settings["serve_on_gpu"], gpu_memory_fraction=gpu_memory_fraction,
+        max_message_bytes=settings["grpc_max_message_length"], num_workers=num_workers,
+        batching_file=None if batching is None else Path(batching or DEFAULT_BATCHING_FILE).resolve()), engine=engine)
 
 
 def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug: bool = False) -> None:

@@ -16,15 +16,15 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from expman.serving.embedded_server import EmbeddedServer
-from expman.serving.predictor import SavedModelPredictor
-from expman.serving.version_store import VersionStore
+from expman.serving.embedded_server import EmbeddedServer, Endpoints
+from expman.serving.models.model_config import ModelConfig
+from expman.serving.server_options import ServerOptions
 
 MAX_MESSAGE_BYTES = 16 * 2**20
 
 
-def save_affine_model(folder: Path, *, slope: float = 2.0) -> Path:
-    """Saves a model of y = slope · x + shift.
+def save_affine_model(folder: Path, *, slope: float = 2.0, num_unused_bytes: int = 0) -> Path:
+    """Saves a model of y = slope · x + shift, with a variable of some size that only takes memory.
 
     `serving_default`: x float32 [None, 2] -> y [None, 2] and z = -y. `with_shift`: x and a scalar shift -> y.
     `inverse`: matrix float32 [None, None] -> its inverse, which a matrix that is not square has none of.
@@ -32,6 +32,7 @@ def save_affine_model(folder: Path, *, slope: float = 2.0) -> Path:
     class Affine(tf.Module):
         def __init__(self) -> None:
             self.slope = tf.Variable(slope)
+            self.unused = tf.Variable(tf.random.uniform([num_unused_bytes // 4]))
 
         @tf.function
         def both_heads(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -94,15 +95,70 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def save_example_model(folder: Path) -> Path:
+    """Saves a model of tf.Examples with a feature x (float, one number) and a context feature w (float, 1 if absent).
+
+    `serving_default` and `classify`: inputs -> classes [batch, 2] ("low", "high") and scores [batch, 2] (w·x, -w·x);
+    `scores_only`: without the classes; `regress`: inputs -> outputs [batch, 1], 10·w·x; `regress_flat`: the same as [batch];
+    `regress_wrong`: outputs of shape [batch, 3].
+    """
+    class Examples(tf.Module):
+        def product(self, serialized: tf.Tensor) -> tf.Tensor:
+            parsed = tf.io.parse_example(serialized, {
+                "x": tf.io.FixedLenFeature([1], tf.float32), "w": tf.io.FixedLenFeature([1], tf.float32, 1.0)})
+            return parsed["w"] * parsed["x"]
+
+        @tf.function
+        def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            product = self.product(inputs)
+            return {"classes": tf.tile([["low", "high"]], [tf.shape(product)[0], 1]),
+                    "scores": tf.concat([product, -product], 1)}
+
+        @tf.function
+        def scores_only(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"scores": self.classify(inputs)["scores"]}
+
+        @tf.function
+        def regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"outputs": 10 * self.product(inputs)}
+
+        @tf.function
+        def regress_flat(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"outputs": 10 * self.product(inputs)[:, 0]}
+
+        @tf.function
+        def regress_wrong(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"outputs": tf.tile(self.product(inputs), [1, 3])}
+
+    model = Examples()
+    inputs = tf.TensorSpec([None], tf.string, "inputs")
+    names = ("classify", "scores_only", "regress", "regress_flat", "regress_wrong")
+    signatures = {name: getattr(model, name).get_concrete_function(inputs) for name in names}
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": signatures["classify"], **signatures})
+    return folder
+
+
 @contextmanager
-def running_server(base_path: Path, *, model_name: str = "m", poll_seconds: float = 0.05) -> Iterator[int]:
-    """Serves a model in this process; yields the port."""
-    store = VersionStore(model_name=model_name, base_path=base_path, load=SavedModelPredictor,
-                         poll_seconds=poll_seconds)
-    server = EmbeddedServer(store=store, address="127.0.0.1", port=0, max_message_bytes=MAX_MESSAGE_BYTES)
-    _, port = server.start()
+def running_server(base_path: Path, *, model_name: str = "m", **options: object) -> Iterator[int]:
+    """Serves a model in this process over gRPC; yields the port."""
+    with running_endpoints(base_path, model_name=model_name, **options) as endpoints:
+        yield endpoints.grpc_port
+
+
+@contextmanager
+def running_endpoints(base_path: Path, *, model_name: str = "m", **options: object) -> Iterator[Endpoints]:
+    """Serves a model in this process; yields where.
+
+    Arguments:
+        options: of `ServerOptions`; REST is off unless `rest_port` is given.
+    """
+    limits = {"grpc.max_receive_message_length": MAX_MESSAGE_BYTES, "grpc.max_send_message_length": MAX_MESSAGE_BYTES}
+    server = EmbeddedServer(ServerOptions(**{
+        "models": [ModelConfig(name=model_name, base_path=base_path)], "address": "127.0.0.1", "grpc_port": 0,
+        "grpc_arguments": limits, "poll_seconds": 0.05, **options}))
+    endpoints = server.start()
     try:
-        yield port
+        yield endpoints
     finally:
         server.stop()
 
@@ -132,13 +188,15 @@ class OfficialClient:
 
 
 def predict_request(inputs: dict, *, name: str = "m", signature_name: str = "", version: int | None = None,
-                    output_filter: tuple[str, ...] = ()) -> predict_pb2.PredictRequest:
+                    label: str = "", output_filter: tuple[str, ...] = ()) -> predict_pb2.PredictRequest:
     """A request with the inputs (array-like) encoded by TensorFlow itself."""
     request = predict_pb2.PredictRequest(output_filter=output_filter)
     request.model_spec.name = name
     request.model_spec.signature_name = signature_name
     if version is not None:
         request.model_spec.version.value = version
+    if label:
+        request.model_spec.version_label = label
     for key, value in inputs.items():
         request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
     return request

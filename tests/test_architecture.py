@@ -30,7 +30,7 @@ FORBIDDEN = {
     "data_pipelines": ("expman", "model_zoo"),
 }
 CHEAP = ("experiments_manager", "experiments_settings_checker", "expman.commands", "expman.settings",
-         "expman.experiment_folder", "expman.serving.engines", "expman.reports.comparison_table",
+         "expman.experiment_folder", "expman.serving.engines.serve", "expman.reports.comparison_table",
          "expman.tracking.background_mirror")
 
 

@@ -19,12 +19,13 @@ from training_runs import SLOW, start, wait_for_epoch
 from expman.experiment_folder import exported_versions
 
 
-def start_server(folder: Path) -> tuple[subprocess.Popen, int]:
+def start_server(folder: Path, *flags: str) -> tuple[subprocess.Popen, int]:
     """Starts the embedded server on a free port; returns its process and its port."""
     server = subprocess.Popen([sys.executable, str(ROOT / "experiments_manager.py"), "--start_server", "--model_dir", str(folder),
-                               "--serving_engine", "embedded", "--port", "0"], stdout=subprocess.PIPE,
+                               "--serving_engine", "embedded", "--port", "0", *flags], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True)
-    ready = server.stdout.readline()
+    command, ready = server.stdout.readline(), server.stdout.readline()
+    assert "-m expman.serving --model_name=line" in command
     assert ready.startswith("serving 'line' version"), server.communicate()
     return server, int(ready.partition("127.0.0.1:")[2].split()[0])
 

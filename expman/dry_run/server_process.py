@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from expman.errors import ServingError
 from expman.serving.endpoint import available_port
+from expman.serving.engines.engine_commands import embedded_command
+from expman.serving.engines.service import Service
 
 _PROJECT_FOLDER = Path(__file__).resolve().parent.parent.parent
-_PROGRAM = """
-import json, pathlib, sys
-from expman.serving.embedded_server import run_embedded_server
-options = json.loads(sys.argv[1])
-sys.exit(run_embedded_server(**options | {"base_path": pathlib.Path(options["base_path"])}))
-"""
 _STOP_SECONDS = 10
 
 
@@ -36,7 +30,8 @@ def served_in_a_process(*, base_path: Path, model_name: str, address: str, port:
     Arguments:
         base_path, model_name: what to serve.
         address, port: where; port 0 takes a free one.
-        on_gpu, max_message_bytes: as for `run_embedded_server`.
+        on_gpu: run the model on GPUs.
+        max_message_bytes: the largest message, both directions.
         wait_seconds: how long the server may take to be ready.
 
     Yields:
@@ -46,12 +41,12 @@ def served_in_a_process(*, base_path: Path, model_name: str, address: str, port:
         ServingError: the server ended, or was not ready in time; with what it wrote.
     """
     port = available_port(address, port)
-    options = {"base_path": str(base_path), "model_name": model_name, "address": address, "port": port, "on_gpu": on_gpu,
-               "max_message_bytes": max_message_bytes}
+    command = embedded_command(Service(base_path=base_path.resolve(), model_name=model_name, address=address, port=port,
+                                       on_gpu=on_gpu, max_message_bytes=max_message_bytes))
     import_path = os.pathsep.join(filter(None, [str(_PROJECT_FOLDER), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryFile("w+") as messages:
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, json.dumps(options)], stdout=subprocess.PIPE, stderr=messages, text=True,
+            command, stdout=subprocess.PIPE, stderr=messages, text=True,
             env={**os.environ, "PYTHONPATH": import_path, "PYTHONDONTWRITEBYTECODE": "1"})
         try:
             if not _is_ready(process, wait_seconds):

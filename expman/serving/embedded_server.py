@@ -1,85 +1,109 @@
-"""The model server that lives in this process: a store of versions behind a gRPC server, ended by a signal."""
+"""The model server that lives in this process: a store of models behind gRPC and REST, ended by a signal."""
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-
 from expman.errors import ServingError
-from expman.serving.endpoint import available_port, endpoint
-from expman.serving.grpc_services import ModelService, PredictionService
-from expman.serving.predictor import SavedModelPredictor
-from expman.serving.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
+from expman.saved_models.predictor import Predictor, SavedModelPredictor
+from expman.serving.batching.batched_predictor import BatchedPredictor
+from expman.serving.batching.batching_parameters import read_batching_parameters
+from expman.serving.endpoint import endpoint
+from expman.serving.grpc_api.credentials import server_credentials
+from expman.serving.grpc_api.grpc_server import GrpcOptions, GrpcServer
+from expman.serving.inference.inference import Inference
+from expman.serving.inference.warm_up_replay import replay
+from expman.serving.models.config_file_watcher import ConfigFileWatcher
+from expman.serving.models.model_config import ModelConfig
+from expman.serving.models.model_store import ModelStore, ServedVersion
+from expman.serving.models.warmup import warm_up
+from expman.serving.rest_api.rest_server import RestServer
+from expman.serving.server_options import ServerOptions
 from expman.serving.stop_signals import stop_signals
-from expman.serving.version_store import VersionStore
 
 _LOGGER = logging.getLogger(__name__)
 
-_DRAIN_SECONDS = 60.0
-_POLL_SECONDS = 0.2
 _CANCELLED_EXIT_CODE = 130  # As shells have it for what Ctrl-C ended.
+_PARAMETERS_OF_A_MODEL = "batching_params.pbtxt"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a server listens; None and '' where it does not."""
+
+    grpc_port: int | None
+    rest_port: int | None
+    grpc_socket_path: str = ""
 
 
 class EmbeddedServer:
-    """Answers TensorFlow Serving's gRPC protocol for one model.
+    """Answers the protocol of TensorFlow Serving.
 
     Arguments:
-        store: the model's versions, not started yet.
-        address: where to listen, e.g. 127.0.0.1 (this machine only) or 0.0.0.0 (all its addresses).
-        port: 0 takes a free one.
-        max_message_bytes: the largest request and the largest answer.
+        options: what, where and how.
+
+    Raises:
+        ServingError: the TLS configuration is wrong.
+
+    Example:
+        server = EmbeddedServer(ServerOptions(models=[ModelConfig(name="digits", base_path=folder)]))
+        server.start()
+        ...
+        server.stop()
     """
 
-    def __init__(self, *, store: VersionStore, address: str, port: int, max_message_bytes: int) -> None:
-        self._store = store
-        self._address = address
-        self._port = port
-        # More threads than cores: some wait for the network while others compute.
-        self._server = grpc.server(
-            ThreadPoolExecutor(max_workers=max(8, 2 * (os.cpu_count() or 1)), thread_name_prefix="grpc"),
-            options=[
-                ("grpc.so_reuseport", 0),  # Otherwise two servers would silently share a port.
-                ("grpc.max_receive_message_length", max_message_bytes),
-                ("grpc.max_send_message_length", max_message_bytes),
-            ])
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(store), self._server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(store), self._server)
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+        self._store = ModelStore(
+            load=self._predictor, warm_up=self._warm_up if options.warms_up else None, poll_seconds=options.poll_seconds,
+            num_load_threads=options.num_load_threads, max_num_load_retries=options.max_load_retries,
+            load_retry_interval_seconds=options.load_retry_seconds)
+        inference = Inference(self._store, typed_fields=options.typed_fields,
+                              checks_method_name=options.checks_method_name,
+                              can_reload=not options.shares_port)
+        self._grpc = self._grpc_server(inference)
+        self._rest = None if options.rest_port is None else self._rest_server(inference)
+        self._config_watcher: ConfigFileWatcher | None = None
 
-    def start(self) -> tuple[int, int]:
-        """Loads the model, then opens the port, so that whoever can connect gets an answer.
-
-        Returns:
-            (version, port): what is served, and where.
+    def start(self) -> Endpoints:
+        """Loads the models, then opens the ports, so that whoever can connect gets an answer.
 
         Raises:
-            ServingError: the port cannot be had, or no version can be loaded.
+            ServingError: a port cannot be had, or a model has no version that can be loaded.
         """
-        available_port(self._address, self._port)  # Known now, not after a long load.
-        version = self._store.start()
+        options = self._options
+        if self._grpc is not None:
+            self._grpc.check_port()
+        if self._rest is not None:
+            self._rest.check_port()
+        self._store.start(options.models)
         try:
-            port = self._server.add_insecure_port(endpoint(self._address, self._port))
-        except RuntimeError as error:
-            self._store.close()
-            available_port(self._address, self._port)  # Names the reason, if another took it during the load.
-            raise ServingError(f"cannot listen on {endpoint(self._address, self._port)}: {error}") from error
-        self._server.start()
-        return version, port
+            grpc_port = None if self._grpc is None else self._grpc.start()
+            rest_port = None if self._rest is None else self._rest.start()
+        except ServingError:
+            self.stop()
+            raise
+        if options.model_config_file is not None and options.model_config_poll_seconds:
+            self._config_watcher = ConfigFileWatcher(options.model_config_file, store=self._store,
+                                                     poll_seconds=options.model_config_poll_seconds)
+            self._config_watcher.start()
+        return Endpoints(grpc_port, rest_port, options.grpc_socket_path)
+
+    def served_versions(self) -> dict[str, list[int]]:
+        """Model -> its versions that answer now."""
+        return self._store.available_versions()
 
     def stop(self) -> None:
-        """Refuses new requests, waits for the running ones, and unloads the model."""
+        """Refuses new requests, waits for the running ones, and unloads the models."""
         self.drain()
         self.close()
 
     def drain(self, *, is_hurried: Callable[[], bool] = lambda: False) -> bool:
         """Refuses new requests and waits for the running ones, up to a minute.
-
-        Not to be interrupted by an exception from a signal handler: gRPC would be left half stopped.
 
         Arguments:
             is_hurried: asked now and then; once True, the requests that still run are cancelled.
@@ -87,37 +111,88 @@ class EmbeddedServer:
         Returns:
             Whether it has not been hurried.
         """
-        is_stopped = self._server.stop(_DRAIN_SECONDS)
-        while not is_stopped.wait(_POLL_SECONDS):
+        was_hurried = threading.Event()
+
+        def is_now_hurried() -> bool:
             if is_hurried():
-                self._server.stop(None)
-                return False
-        return True
+                was_hurried.set()
+            return was_hurried.is_set()
+
+        # Together, so that one does not wait for the other before it refuses.
+        servers = [server for server in (self._grpc, self._rest) if server is not None]
+        threads = [threading.Thread(target=server.drain, kwargs={"is_hurried": is_now_hurried}) for server in servers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return not was_hurried.is_set()
 
     def close(self) -> None:
-        """Unloads the model, after `drain`."""
+        """Unloads the models, after `drain`."""
+        if self._config_watcher is not None:
+            self._config_watcher.stop()
         self._store.close()
 
+    def _grpc_server(self, inference: Inference) -> GrpcServer | None:
+        options = self._options
+        if options.grpc_port is None and not options.grpc_socket_path:
+            return None
+        return GrpcServer(inference, GrpcOptions(
+            address=options.address, port=options.grpc_port, socket_path=options.grpc_socket_path,
+            num_threads=options.grpc_threads, arguments=options.grpc_arguments, shares_port=options.shares_port,
+            credentials=None if options.ssl_config_file is None else server_credentials(options.ssl_config_file),
+            has_health_service=options.has_health_service))
 
-def run_embedded_server(*, base_path: Path, model_name: str, address: str, port: int, on_gpu: bool,
-                        max_message_bytes: int) -> int:
+    def _rest_server(self, inference: Inference) -> RestServer:
+        options = self._options
+        return RestServer(
+            inference=inference, store=self._store, address=options.address, port=options.rest_port,
+            timeout_seconds=options.rest_timeout_seconds, max_body_bytes=options.rest_max_body_bytes,
+            num_threads=options.rest_threads, enable_cors=options.rest_allows_cors,
+            prometheus_path=options.prometheus_path, shares_port=options.shares_port)
+
+    def _predictor(self, version_folder: Path, _: ModelConfig) -> Predictor:
+        options = self._options
+        parameters = options.batching
+        file = version_folder / _PARAMETERS_OF_A_MODEL
+        if options.batching_per_model:
+            parameters = read_batching_parameters(file) if file.exists() else None
+        predictor = SavedModelPredictor(version_folder, options=options.session, tag=options.saved_model_tag)
+        return predictor if parameters is None else BatchedPredictor(predictor, parameters)
+
+    def _warm_up(self, served: ServedVersion, version_folder: Path) -> None:
+        for _ in range(self._options.warm_up_iterations):
+            warm_up(version_folder, answer=lambda log: replay(served, log))
+
+
+def run_embedded_server(options: ServerOptions) -> int:
     """Serves until SIGINT or SIGTERM; prints one line when ready. Works in the main thread only.
 
     Returns:
         The exit code: 0 once the running requests are answered; 130 when a second signal cancelled them.
 
     Raises:
-        ServingError: the port cannot be had, or no version can be loaded.
+        ServingError: see `EmbeddedServer`.
     """
-    store = VersionStore(model_name=model_name, base_path=base_path,
-                         load=functools.partial(SavedModelPredictor, on_gpu=on_gpu))
-    server = EmbeddedServer(store=store, address=address, port=port, max_message_bytes=max_message_bytes)
+    server = EmbeddedServer(options)
     with stop_signals() as signals:
-        version, bound_port = server.start()
-        print(f"serving '{model_name}' version {version} on {endpoint(address, bound_port)} (engine: embedded). "
-              "Stop with Ctrl-C.", flush=True)
+        endpoints = server.start()
+        print(_ready_line(server.served_versions(), endpoints, address=options.address), flush=True)
         signals.wait()
         _LOGGER.info("stopping: no new requests, the running ones are answered")
         has_answered = server.drain(is_hurried=lambda: signals.next(timeout_seconds=0) is not None)
-    server.close()
+        server.close()
     return 0 if has_answered else _CANCELLED_EXIT_CODE
+
+
+def _ready_line(served: dict[str, list[int]], endpoints: Endpoints, *, address: str) -> str:
+    models = ", ".join(f"'{name}' version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}"
+                       for name, versions in served.items())
+    places = []
+    if endpoints.grpc_port is not None:
+        places.append(endpoint(address, endpoints.grpc_port))
+    if endpoints.grpc_socket_path:
+        places.append(f"unix:{endpoints.grpc_socket_path}")
+    if endpoints.rest_port is not None:
+        places.append(f"http://{endpoint(address, endpoints.rest_port)}")
+    return f"serving {models} on {' and '.join(places)} (engine: embedded). Stop with Ctrl-C."

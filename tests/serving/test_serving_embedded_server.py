@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -18,7 +13,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from serving_models import (
-    MAX_MESSAGE_BYTES,
     OfficialClient,
     free_port,
     predict_request,
@@ -26,15 +20,19 @@ from serving_models import (
     save_affine_model,
     save_slow_model,
 )
+from serving_process import server_process
 from tensorflow_serving.apis import get_model_status_pb2
 
 from expman.errors import ServingError
 from expman.serving.embedded_server import EmbeddedServer
-from expman.serving.predictor import SavedModelPredictor
-from expman.serving.version_store import VersionStore
+from expman.serving.models.model_config import ModelConfig
+from expman.serving.server_options import ServerOptions
 
 _X = np.array([[1, 2], [3, 4]], np.float32)
-_REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+def options(base_path: Path, port: int, *, address: str = "127.0.0.1") -> ServerOptions:
+    return ServerOptions(models=[ModelConfig(name="m", base_path=base_path)], address=address, grpc_port=port)
 
 
 def test_hot_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path) -> None:
@@ -77,15 +75,13 @@ def test_broken_new_version_is_reported_and_the_old_one_serves_on(tmp_path: Path
 def test_port_in_use_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     save_affine_model(tmp_path / "1")
     with running_server(tmp_path) as port:
-        store = VersionStore(model_name="m", base_path=tmp_path, load=SavedModelPredictor)
-        second = EmbeddedServer(store=store, address="127.0.0.1", port=port, max_message_bytes=MAX_MESSAGE_BYTES)
+        second = EmbeddedServer(options(tmp_path, port))
         with pytest.raises(ServingError, match=f"port {port} on 127.0.0.1 is already in use.*`--port`"):
             second.start()
 
 
 def test_address_of_another_machine_is_an_error(tmp_path: Path) -> None:
-    store = VersionStore(model_name="m", base_path=tmp_path, load=SavedModelPredictor)
-    server = EmbeddedServer(store=store, address="192.0.2.1", port=0, max_message_bytes=MAX_MESSAGE_BYTES)
+    server = EmbeddedServer(options(tmp_path, 0, address="192.0.2.1"))
     with pytest.raises(ServingError, match="cannot listen on address '192.0.2.1'.*127.0.0.1"):
         server.start()
 
@@ -94,8 +90,7 @@ def test_port_stays_closed_when_no_version_can_be_loaded(tmp_path: Path) -> None
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"\xff" * 100)
     port = free_port()
-    store = VersionStore(model_name="m", base_path=tmp_path, load=SavedModelPredictor)
-    server = EmbeddedServer(store=store, address="127.0.0.1", port=port, max_message_bytes=MAX_MESSAGE_BYTES)
+    server = EmbeddedServer(options(tmp_path, port))
     with pytest.raises(ServingError, match="version 1: .*is not a SavedModel"):
         server.start()
     with pytest.raises(ConnectionRefusedError):
@@ -106,8 +101,9 @@ def test_port_stays_closed_when_no_version_can_be_loaded(tmp_path: Path) -> None
 def test_stop_signal_lets_the_request_in_flight_be_answered_and_exits_0(tmp_path: Path, stop_signal: int) -> None:
     save_slow_model(tmp_path / "m" / "1")
     started = tmp_path / "started"
-    with _server_process(tmp_path / "m") as process:
-        with OfficialClient(_ready_port(process)) as official_client:
+    with server_process(tmp_path / "m") as server:
+        process = server.process
+        with OfficialClient(server.port) as official_client:
             answer = official_client.prediction.Predict.future(
                 predict_request({"seconds": np.float64(2), "started": str(started).encode()}), timeout=60)
             while not started.exists():
@@ -122,8 +118,9 @@ def test_stop_signal_lets_the_request_in_flight_be_answered_and_exits_0(tmp_path
 
 def test_server_never_imports_tensorflow(tmp_path: Path) -> None:
     save_affine_model(tmp_path / "1")
-    with _server_process(tmp_path) as process:
-        with OfficialClient(_ready_port(process)) as official_client:
+    with server_process(tmp_path) as server:
+        process = server.process
+        with OfficialClient(server.port) as official_client:
             official_client.predict({"x": _X})
         libraries = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
     assert "libtensorflow_cc.so" in libraries
@@ -133,8 +130,9 @@ def test_server_never_imports_tensorflow(tmp_path: Path) -> None:
 def test_second_signal_cancels_the_request_in_flight(tmp_path: Path) -> None:
     save_slow_model(tmp_path / "m" / "1")
     started = tmp_path / "started"
-    with _server_process(tmp_path / "m") as process:
-        with OfficialClient(_ready_port(process)) as official_client:
+    with server_process(tmp_path / "m") as server:
+        process = server.process
+        with OfficialClient(server.port) as official_client:
             answer = official_client.prediction.Predict.future(
                 predict_request({"seconds": np.float64(5), "started": str(started).encode()}), timeout=60)
             while not started.exists():
@@ -146,31 +144,6 @@ def test_second_signal_cancels_the_request_in_flight(tmp_path: Path) -> None:
             assert answer.exception(timeout=60).code() is grpc.StatusCode.UNAVAILABLE  # not answered after 5 seconds
         assert process.wait(60) == 130
         assert "Traceback" not in process.stderr.read()
-
-
-@contextmanager
-def _server_process(base_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Serves in a process of its own, which never outlives the test."""
-    program = f"""
-import sys
-from pathlib import Path
-from expman.serving.engines import serve
-sys.exit(serve(base_path=Path({str(base_path)!r}), model_name="m", engine="embedded", address="127.0.0.1", port=0,
-               rest_port=0, on_gpu=False, max_message_bytes={MAX_MESSAGE_BYTES}))
-"""
-    with subprocess.Popen([sys.executable, "-c", program], cwd=_REPOSITORY, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _ready_port(process: subprocess.Popen[str]) -> int:
-    """Waits for the line that a server prints when it can answer."""
-    ready_line = process.stdout.readline()
-    assert ready_line.startswith("serving 'm' version 1 on 127.0.0.1:"), ready_line
-    return int(ready_line.split(" (")[0].rpartition(":")[2])
 
 
 class _Load:

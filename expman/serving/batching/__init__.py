@@ -1,0 +1,1 @@
+"""Joins requests that arrive together into one run of the model."""

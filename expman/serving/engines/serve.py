@@ -1,0 +1,83 @@
+"""Chooses the engine, prints its exact command line and runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shlex
+import shutil
+from collections.abc import Callable
+
+from expman.errors import ServingError, UsageError
+from expman.serving.endpoint import available_port
+from expman.serving.engines.engine_commands import (
+    apptainer_command,
+    docker_command,
+    embedded_command,
+    tensorflow_model_server_command,
+)
+from expman.serving.engines.server_process import run_server_process
+from expman.serving.engines.service import Service
+
+_LOGGER = logging.getLogger(__name__)
+
+_COMMANDS: dict[str, Callable[[Service], list[str]]] = {
+    "tensorflow_model_server": tensorflow_model_server_command,
+    "docker": docker_command,
+    "apptainer": apptainer_command,
+    "embedded": embedded_command,
+}
+ENGINES = ("auto", *_COMMANDS)
+
+_WHAT_TO_INSTALL = {
+    "tensorflow_model_server": "TensorFlow Serving's package tensorflow-model-server",
+    "docker": "Docker (for a GPU, also the NVIDIA Container Toolkit)",
+    "apptainer": "Apptainer",
+}
+
+
+def serve(service: Service, *, engine: str) -> int:
+    """Serves a model until SIGINT or SIGTERM. Works in the main thread only.
+
+    Arguments:
+        service: what and where.
+        engine: one of `ENGINES`; for 'auto' see `chosen_engine`.
+
+    Returns:
+        The exit code for the shell.
+
+    Raises:
+        UsageError: there is no such engine, or it cannot do what is asked.
+        ServingError: the engine is not installed, a port cannot be had, or (embedded) no version can be loaded.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"--serving_engine must be one of {', '.join(ENGINES)}. Got '{engine}'.")
+    if engine == "auto":
+        engine = chosen_engine(on_gpu=service.on_gpu, num_workers=service.num_workers)
+    if service.num_workers > 1 and engine != "embedded":
+        raise UsageError(f"--embedded_workers goes with the embedded server only, not with {engine}, which uses all cores "
+                         "in one process. Leave it out, or add `--serving_engine embedded`.")
+    if engine != "embedded" and shutil.which(engine) is None:
+        raise ServingError(f"'{engine}' is not on PATH. Install {_WHAT_TO_INSTALL[engine]}, or serve without it: "
+                           "`--serving_engine embedded`.")
+    port = available_port(service.address, service.port)
+    if service.rest_port:
+        available_port(service.address, service.rest_port)
+    if service.rest_port == port:
+        raise ServingError(f"gRPC and REST cannot both have port {port}. Change tensorflow_server_rest_port.")
+    command = _COMMANDS[engine](dataclasses.replace(service, base_path=service.base_path.resolve(), port=port))
+    print(shlex.join(command), flush=True)
+    if engine == "embedded":
+        from expman.serving.__main__ import serve_flags
+
+        return serve_flags(command[3:])
+    if engine != "docker" and service.address not in ("0.0.0.0", "::"):
+        _LOGGER.warning("tensorflow_model_server cannot be bound to %s alone: it listens on all addresses of this "
+                        "machine. The engines docker and embedded can.", service.address)
+    return run_server_process(command)
+
+
+def chosen_engine(*, on_gpu: bool, num_workers: int = 1) -> str:
+    """The program where it is installed; for a GPU else a container where one can run; else the embedded server."""
+    candidates = [] if num_workers > 1 else ["tensorflow_model_server", *(("docker", "apptainer") if on_gpu else ())]
+    return next((engine for engine in candidates if shutil.which(engine)), "embedded")

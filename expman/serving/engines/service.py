@@ -1,0 +1,38 @@
+"""What `--start_server` serves and where, whichever engine does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# Sensible for a model that a few clients ask at the same time; users copy it to change it.
+DEFAULT_BATCHING_FILE = Path(__file__).with_name("batching_parameters.pbtxt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One model on one machine.
+
+    Attributes:
+        base_path: holds one folder a version, named 1, 2, 3 …; absolute.
+        model_name: what clients call it.
+        address: where to listen.
+        port: for gRPC; 0 takes a free one.
+        rest_port: for REST; 0 for none.
+        on_gpu: run the model on GPUs.
+        gpu_memory_fraction: of each GPU's memory; 0: the engine's own choice.
+        max_message_bytes: the largest gRPC message, both directions.
+        batching_file: BatchingParameters as text: join requests that arrive together; None: run each by itself.
+        num_workers: processes of the embedded server that share the ports.
+    """
+
+    base_path: Path
+    model_name: str
+    address: str
+    port: int
+    rest_port: int = 0
+    on_gpu: bool = False
+    gpu_memory_fraction: float = 0.0
+    max_message_bytes: int = 512 * 2**20
+    batching_file: Path | None = None
+    num_workers: int = 1

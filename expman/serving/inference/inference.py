@@ -1,0 +1,137 @@
+"""Answers the requests of TensorFlow Serving's services from the models of a store."""
+
+from __future__ import annotations
+
+from expman.protos import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+from expman.errors import ServingError
+from expman.saved_models.status import Code, StatusError
+from expman.serving.inference.classify import classification_result, classification_signature
+from expman.serving.inference.examples import run_on_examples
+from expman.serving.inference.model_spec import answered_spec, wanted_model, wanted_signature, wanted_version
+from expman.serving.inference.multi_inference import checked_tasks, multi_inference
+from expman.serving.inference.predict import predict
+from expman.serving.inference.regress import regression_result, regression_signature
+from expman.serving.models.model_config import model_configs
+from expman.serving.models.model_store import ModelStore, VersionStatus
+
+_METADATA_FIELD = "signature_def"
+_NO_SIGNATURE = "No signature was found with the name: {}"
+
+
+class Inference:
+    """The methods of PredictionService and ModelService; each takes and returns the service's own messages.
+
+    All raise `StatusError` with the code and the words that TensorFlow Serving gives.
+
+    Arguments:
+        store: the models.
+        typed_fields: answer Predict in `float_val` and its like; False for `tensor_content`.
+        checks_method_name: refuse Classify and Regress on signatures that are not marked for them, as those are that
+            TensorFlow 2 exports.
+        can_reload: False refuses new configurations, which would reach one of several processes only.
+    """
+
+    def __init__(self, store: ModelStore, *, typed_fields: bool = True, checks_method_name: bool = False,
+                 can_reload: bool = True) -> None:
+        self._store = store
+        self._typed_fields = typed_fields
+        self._checks_method_name = checks_method_name
+        self._can_reload = can_reload
+
+    def predict(self, request: predict_pb2.PredictRequest, *, timeout_seconds: float | None = None
+                ) -> predict_pb2.PredictResponse:
+        """Runs a signature on arrays."""
+        name, version, label = wanted_model(request)
+        with self._store.acquire(name, version=version, label=label) as served:
+            return predict(served, request, typed_fields=self._typed_fields, timeout_seconds=timeout_seconds)
+
+    def classify(self, request: classification_pb2.ClassificationRequest, *, timeout_seconds: float | None = None
+                 ) -> classification_pb2.ClassificationResponse:
+        """Runs a signature that classifies tf.Examples."""
+        name, version, label = wanted_model(request)
+        with self._store.acquire(name, version=version, label=label) as served:
+            signature_name, signature = wanted_signature(request.model_spec.signature_name, served.predictor.signatures,
+                                                         code=Code.INVALID_ARGUMENT, words=_NO_SIGNATURE)
+            wanted = classification_signature(signature, checks_method_name=self._checks_method_name)
+            num_examples, tensors = run_on_examples(
+                served.predictor, request.input, input_tensors=[wanted.input_tensor],
+                output_tensors=list(wanted.outputs.values()), timeout_seconds=timeout_seconds)
+            return classification_pb2.ClassificationResponse(
+                model_spec=answered_spec(served, signature_name),
+                result=classification_result(wanted, num_examples, tensors))
+
+    def regress(self, request: regression_pb2.RegressionRequest, *, timeout_seconds: float | None = None
+                ) -> regression_pb2.RegressionResponse:
+        """Runs a signature that computes one number for each tf.Example."""
+        name, version, label = wanted_model(request)
+        with self._store.acquire(name, version=version, label=label) as served:
+            signature_name, signature = wanted_signature(request.model_spec.signature_name, served.predictor.signatures,
+                                                         code=Code.INVALID_ARGUMENT, words=_NO_SIGNATURE)
+            wanted = regression_signature(signature, checks_method_name=self._checks_method_name)
+            num_examples, tensors = run_on_examples(
+                served.predictor, request.input, input_tensors=[wanted.input_tensor],
+                output_tensors=list(wanted.outputs.values()), timeout_seconds=timeout_seconds)
+            return regression_pb2.RegressionResponse(
+                model_spec=answered_spec(served, signature_name), result=regression_result(wanted, num_examples, tensors))
+
+    def multi_inference(self, request: inference_pb2.MultiInferenceRequest, *, timeout_seconds: float | None = None
+                        ) -> inference_pb2.MultiInferenceResponse:
+        """Runs several signatures on the same tf.Examples."""
+        name, version, label = wanted_version(checked_tasks(request)[0].model_spec)
+        with self._store.acquire(name, version=version, label=label) as served:
+            return multi_inference(served, request, checks_method_name=self._checks_method_name,
+                                   timeout_seconds=timeout_seconds)
+
+    def metadata(self, request: get_model_metadata_pb2.GetModelMetadataRequest
+                 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Tells the signatures of a version."""
+        name, version, label = wanted_model(request)
+        if not request.metadata_field:
+            raise StatusError(Code.INVALID_ARGUMENT, "GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != _METADATA_FIELD:
+                raise StatusError(Code.INVALID_ARGUMENT, f"Metadata field {field} is not supported")
+        signature_map = get_model_metadata_pb2.SignatureDefMap()
+        with self._store.acquire(name, version=version, label=label) as served:
+            for key, signature in served.predictor.signatures.items():
+                signature_map.signature_def[key].CopyFrom(signature)
+            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=answered_spec(served))
+        response.metadata[_METADATA_FIELD].Pack(signature_map)
+        return response
+
+    def model_status(self, request: get_model_status_pb2.GetModelStatusRequest
+                     ) -> get_model_status_pb2.GetModelStatusResponse:
+        """Tells the state of one version or of all, newest first."""
+        name, version, label = wanted_model(request)
+        return get_model_status_pb2.GetModelStatusResponse(model_version_status=[
+            _status_message(status) for status in self._store.statuses(name, version=version, label=label)])
+
+    def reload_config(self, request: model_management_pb2.ReloadConfigRequest
+                      ) -> model_management_pb2.ReloadConfigResponse:
+        """Replaces the models that are served; returns when the new ones are loaded."""
+        if not self._can_reload:
+            raise StatusError(Code.FAILED_PRECONDITION, "This server consists of several workers. Change its "
+                              "--model_config_file instead, with --model_config_file_poll_wait_seconds.")
+        if request.config.WhichOneof("config") is None:
+            raise StatusError(Code.INVALID_ARGUMENT, "Invalid config: it has no model_config_list.")
+        try:
+            models = model_configs(request.config)
+        except ServingError as error:
+            raise StatusError(Code.INVALID_ARGUMENT, str(error)) from error
+        self._store.reload(models)
+        return model_management_pb2.ReloadConfigResponse()
+
+
+def _status_message(status: VersionStatus) -> get_model_status_pb2.ModelVersionStatus:
+    message = get_model_status_pb2.ModelVersionStatus(version=status.version, state=int(status.state))
+    message.status.error_code = int(status.error_code)
+    message.status.error_message = status.error
+    return message

@@ -1,0 +1,111 @@
+"""Predict: arrays into a signature, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expman.protos import predict_pb2
+from expman.saved_models.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
+from expman.saved_models.status import Code, StatusError
+from expman.saved_models.tensor_codec import to_numpy, to_tensor_proto
+from expman.serving.inference.model_spec import answered_spec, wanted_signature
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
+    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+    from expman.serving.models.model_store import ServedVersion
+
+
+def predict(served: ServedVersion, request: predict_pb2.PredictRequest, *, typed_fields: bool,
+            timeout_seconds: float | None) -> predict_pb2.PredictResponse:
+    """Runs a signature on the arrays of a request.
+
+    Shapes and types are left to the model's own operations, which know better what they can take than the signature does; only
+    when they fail, what is not as the signature declares is added to their words.
+
+    Arguments:
+        typed_fields: answer in `float_val` and its like; False for `tensor_content`.
+
+    Raises:
+        StatusError: FAILED_PRECONDITION, there is no such signature; INVALID_ARGUMENT, the inputs or outputs do not fit it;
+            or what the computation itself reports.
+    """
+    name, signature = wanted_signature(request.model_spec.signature_name, served.predictor.signatures,
+                                       code=Code.FAILED_PRECONDITION, words='Serving signature key "{}" not found.')
+    feeds = _feeds(request, signature)
+    aliases = _output_aliases(request, signature)
+    outputs = signature.outputs
+    try:
+        arrays = served.predictor.run(feeds, [outputs[alias].name for alias in aliases], timeout_seconds=timeout_seconds)
+    except StatusError as fault:
+        raise StatusError(fault.code, fault.message + _differences(feeds, signature)) from fault
+    response = predict_pb2.PredictResponse(model_spec=answered_spec(served, name))
+    for alias, array in zip(aliases, arrays):
+        response.outputs[alias].CopyFrom(to_tensor_proto(array, typed_fields=typed_fields))
+    return response
+
+
+def _feeds(request: predict_pb2.PredictRequest, signature: SignatureDef) -> dict[str, np.ndarray]:
+    """Tensor name -> value of the request's inputs, and of the signature's defaults for those that it leaves out."""
+    received, known = request.inputs, signature.inputs
+    if len(received) > len(known) or len(received) < len(known) and not signature.defaults:
+        raise StatusError(Code.INVALID_ARGUMENT, (
+            f"input size does not match signature: {len(received)}!={len(known)} len({_set(received)}) != "
+            f"len({_set(known)}). Sent extra: {_set(set(received) - set(known))}. "
+            f"Missing but required: {_set(set(known) - set(received))}."))
+    feeds = {}
+    for alias, tensor in received.items():
+        if alias not in known:
+            raise StatusError(Code.INVALID_ARGUMENT, (
+                f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {_set(known)}."))
+        feeds[known[alias].name] = _decoded(alias, tensor)
+    if len(received) < len(known):
+        for alias in set(known) - set(received):
+            if alias not in signature.defaults:
+                raise StatusError(Code.INVALID_ARGUMENT, f"input '{alias}' is missing, and the signature has no default for it")
+            feeds[known[alias].name] = to_numpy(signature.defaults[alias])
+    return feeds
+
+
+def _output_aliases(request: predict_pb2.PredictRequest, signature: SignatureDef) -> list[str]:
+    outputs = signature.outputs
+    if not request.output_filter:
+        return list(outputs)
+    aliases: list[str] = []
+    for alias in request.output_filter:
+        if alias not in outputs:
+            raise StatusError(Code.INVALID_ARGUMENT, (
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in the set {_set(outputs)}."))
+        if alias in aliases:
+            raise StatusError(Code.INVALID_ARGUMENT, f"duplicate output tensor alias: {alias}")
+        aliases.append(alias)
+    return aliases
+
+
+def _differences(feeds: Mapping[str, np.ndarray], signature: SignatureDef) -> str:
+    """Where the inputs of a request that failed are not as the signature declares them; '' where they are."""
+    differences = []
+    for alias, info in signature.inputs.items():
+        array, shape = feeds[info.name], info.tensor_shape
+        sizes = [dimension.size for dimension in shape.dim]
+        has_fitting_shape = shape.unknown_rank or len(sizes) == array.ndim and all(
+            declared in (-1, size) for declared, size in zip(sizes, array.shape))
+        if NUMBER_OF_NUMPY_DTYPE[array.dtype] != info.dtype or not has_fitting_shape:
+            differences.append(f"input '{alias}' must be {data_type_name(info.dtype)} of shape {sizes} (-1: any size). Got "
+                               f"{data_type_name(NUMBER_OF_NUMPY_DTYPE[array.dtype])} of shape {list(array.shape)}.")
+    return "".join(f"\n{difference}" for difference in differences)
+
+
+def _decoded(alias: str, tensor: TensorProto) -> np.ndarray:
+    try:
+        return to_numpy(tensor)
+    except ValueError as error:
+        raise StatusError(Code.INVALID_ARGUMENT, f"tensor parsing error: {alias} ({error})") from error
+
+
+def _set(names: Iterable[str]) -> str:
+    return f"{{{','.join(sorted(names))}}}"

@@ -1,0 +1,97 @@
+"""Answers requests in JSON with JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from expman.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, predict_pb2, regression_pb2
+from expman.saved_models.status import Code, StatusError
+from expman.saved_models.tensor_codec import to_numpy, to_tensor_proto
+from expman.serving.inference.inference import Inference
+from expman.serving.inference.model_spec import DEFAULT_SIGNATURE_NAME
+from expman.serving.models.model_store import ModelStore
+from expman.serving.rest_api.json_answers import (
+    classification_answer,
+    column_answer,
+    metadata_answer,
+    regression_answer,
+    row_answer,
+    status_answer,
+)
+from expman.serving.rest_api.json_documents import parse_object
+from expman.serving.rest_api.json_requests import asks_for_rows, examples_input, predict_inputs, signature_name
+from expman.serving.rest_api.paths import ModelPath
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
+
+
+class JsonApi:
+    """The methods of TensorFlow Serving's REST API, without HTTP; all raise `StatusError`.
+
+    Arguments:
+        inference: what computes.
+        store: the same models; tells the inputs that a signature takes.
+    """
+
+    def __init__(self, inference: Inference, store: ModelStore) -> None:
+        self._inference = inference
+        self._store = store
+
+    def predict(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
+        """Runs a signature on the arrays of the body."""
+        document = parse_object(body)
+        name = signature_name(document)
+        # Held until the answer is there, so that one version explains the inputs and computes the outputs.
+        with self._store.acquire(path.name, version=path.version, label=path.label) as served:
+            inputs = _known_inputs(served.predictor.signatures, name)
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = path.name
+            request.model_spec.version.value = served.number
+            request.model_spec.signature_name = name
+            for alias, array in predict_inputs(document, inputs).items():
+                request.inputs[alias].CopyFrom(to_tensor_proto(array, typed_fields=False))
+            response = self._inference.predict(request, timeout_seconds=timeout_seconds)
+        outputs = {alias: to_numpy(tensor) for alias, tensor in response.outputs.items()}
+        return row_answer(outputs) if asks_for_rows(document) else column_answer(outputs)
+
+    def classify(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
+        """Runs a signature that classifies on the examples of the body."""
+        request = classification_pb2.ClassificationRequest()
+        self._fill_from_examples(request, path, body)
+        return classification_answer(self._inference.classify(request, timeout_seconds=timeout_seconds).result)
+
+    def regress(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
+        """Runs a signature that computes one number for each example of the body."""
+        request = regression_pb2.RegressionRequest()
+        self._fill_from_examples(request, path, body)
+        return regression_answer(self._inference.regress(request, timeout_seconds=timeout_seconds).result)
+
+    def status(self, path: ModelPath) -> bytes:
+        """Tells the state of a model's versions."""
+        request = get_model_status_pb2.GetModelStatusRequest()
+        path.fill(request.model_spec)
+        return status_answer(self._inference.model_status(request))
+
+    def metadata(self, path: ModelPath) -> bytes:
+        """Tells the signatures of a version."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        path.fill(request.model_spec)
+        return metadata_answer(self._inference.metadata(request))
+
+    def _fill_from_examples(self, request: Any, path: ModelPath, body: bytes) -> None:
+        document = parse_object(body)
+        path.fill(request.model_spec)
+        request.model_spec.signature_name = signature_name(document)
+        request.input.CopyFrom(examples_input(document))
+
+
+def _known_inputs(signatures: Mapping[str, Any], name: str) -> Mapping[str, TensorInfo]:
+    signature = signatures.get(name or DEFAULT_SIGNATURE_NAME)
+    if signature is None:
+        raise StatusError(Code.INVALID_ARGUMENT,
+                          f'Serving signature name: "{name or DEFAULT_SIGNATURE_NAME}" not found in signature def')
+    if not signature.inputs:
+        raise StatusError(Code.INVALID_ARGUMENT, f"Failed to get input map for signature: {name or 'DEFAULT'}")
+    return signature.inputs
