@@ -23,8 +23,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.protos import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
+from expman.protos import predict_pb2  # noqa: E402
 from expman.saved_models.tensor_codec import to_tensor_proto  # noqa: E402
+from expman.service_stubs import prediction_service_pb2_grpc  # noqa: E402
 
 REPEATS = 5
 REQUESTS = 2000

@@ -72,7 +72,7 @@ class ModelClient:
                  max_message_bytes: int) -> None:
         import grpc
 
-        from expman.protos import model_service_pb2_grpc, prediction_service_pb2_grpc
+        from expman.service_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
 
         self._endpoint = endpoint(address, port)
         self._model_name = model_name

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def _empty_package_for_tensorflow() -> Iterator[None]:
+def empty_package_for_tensorflow() -> Iterator[None]:
     """Lets submodules of `tensorflow` be imported by themselves; does nothing where TensorFlow is loaded or missing."""
     spec = None if "tensorflow" in sys.modules else importlib.util.find_spec("tensorflow")
     if spec is None:
@@ -30,7 +30,7 @@ def _empty_package_for_tensorflow() -> Iterator[None]:
         del sys.modules["tensorflow"]
 
 
-with _empty_package_for_tensorflow():
+with empty_package_for_tensorflow():
     from tensorflow.core.example import example_pb2
     from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
     from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
@@ -42,10 +42,8 @@ with _empty_package_for_tensorflow():
         input_pb2,
         model_management_pb2,
         model_pb2,
-        model_service_pb2_grpc,
         predict_pb2,
         prediction_log_pb2,
-        prediction_service_pb2_grpc,
         regression_pb2,
     )
     from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
@@ -53,6 +51,6 @@ with _empty_package_for_tensorflow():
 __all__ = [
     "classification_pb2", "config_pb2", "example_pb2", "file_system_storage_path_source_pb2", "get_model_metadata_pb2",
     "get_model_status_pb2", "inference_pb2", "input_pb2", "meta_graph_pb2", "model_management_pb2", "model_pb2",
-    "model_server_config_pb2", "model_service_pb2_grpc", "predict_pb2", "prediction_log_pb2", "prediction_service_pb2_grpc",
+    "model_server_config_pb2", "predict_pb2", "prediction_log_pb2",
     "regression_pb2", "saved_model_pb2", "tensor_pb2", "tensor_shape_pb2", "types_pb2",
 ]

@@ -14,6 +14,7 @@ from expman.serving.config_files import MonitoringConfigMessage, read_text_messa
 from expman.serving.models.model_config import ModelConfig, read_model_configs
 from expman.serving.server_options import ServerOptions
 
+_MOST_THREADS_FOR_BATCHING = 64
 _DEFAULT_PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -28,16 +29,17 @@ def server_options(flags: Mapping[str, Any]) -> ServerOptions:
     """
     _check_ports(flags)
     config_file = _path(flags["model_config_file"])
+    batching = _batching(flags)
     return ServerOptions(
         models=_models(flags), model_config_file=config_file,
         model_config_poll_seconds=flags["model_config_file_poll_wait_seconds"],
         address=flags["address"], grpc_port=flags["port"] or None, rest_port=flags["rest_api_port"] or None,
-        grpc_socket_path=flags["grpc_socket_path"], grpc_threads=flags["grpc_max_threads"],
-        rest_threads=flags["rest_api_num_threads"], grpc_arguments=_channel_arguments(flags["grpc_channel_arguments"]),
+        grpc_socket_path=flags["grpc_socket_path"], grpc_threads=_threads(flags["grpc_max_threads"], batching),
+        rest_threads=_threads(flags["rest_api_num_threads"], batching), grpc_arguments=_channel_arguments(flags["grpc_channel_arguments"]),
         ssl_config_file=_path(flags["ssl_config_file"]), has_health_service=flags["enable_grpc_healthcheck_service"],
         rest_timeout_seconds=flags["rest_api_timeout_in_ms"] / 1000, rest_max_body_bytes=flags["rest_api_max_body_bytes"],
         rest_allows_cors=flags["rest_api_enable_cors_support"],
-        prometheus_path=_prometheus_path(flags["monitoring_config_file"]), batching=_batching(flags),
+        prometheus_path=_prometheus_path(flags["monitoring_config_file"]), batching=batching,
         batching_per_model=flags["enable_batching"] and flags["enable_per_model_batching_parameters"],
         session=_session(flags), saved_model_tag=flags["saved_model_tags"],
         typed_fields=not flags["enable_serialization_as_tensor_content"],
@@ -74,6 +76,11 @@ def _batching(flags: Mapping[str, Any]) -> BatchingParameters | None:
     if flags["batching_parameters_file"]:
         return read_batching_parameters(flags["batching_parameters_file"])
     return BatchingParameters()
+
+
+def _threads(number: int, batching: BatchingParameters | None) -> int:
+    """Each request holds a thread while it waits for its batch: there must be enough for one batch that runs and one that fills."""
+    return number if batching is None else max(number, min(2 * batching.max_batch_size, _MOST_THREADS_FOR_BATCHING))
 
 
 def _session(flags: Mapping[str, Any]) -> SessionOptions:

@@ -102,7 +102,7 @@ def _differences(feeds: Mapping[str, np.ndarray], signature: SignatureDef) -> st
 
 def _decoded(alias: str, tensor: TensorProto) -> np.ndarray:
     try:
-        return to_numpy(tensor)
+        return to_numpy(tensor, writable=False)
     except ValueError as error:
         raise StatusError(Code.INVALID_ARGUMENT, f"tensor parsing error: {alias} ({error})") from error
 
