@@ -123,6 +123,15 @@ def to_tensor_proto(array: np.ndarray, *, typed_fields: bool = True) -> TensorPr
     Raises:
         ValueError: the array's type has no counterpart in a TensorProto.
     """
+    return tensor_pb2.TensorProto.FromString(b"".join(serialized_tensor(array, typed_fields=typed_fields)))
+
+
+def serialized_tensor(array: np.ndarray, *, typed_fields: bool = True) -> list[bytes | memoryview]:
+    """The bytes of `to_tensor_proto`, in pieces to be joined: large arrays are not copied before that.
+
+    Raises:
+        ValueError: the array's type has no counterpart in a TensorProto.
+    """
     array = np.asarray(array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
@@ -131,19 +140,19 @@ def to_tensor_proto(array: np.ndarray, *, typed_fields: bool = True) -> TensorPr
         raise ValueError(f"an array of dtype {array.dtype} cannot be sent as a tensor.")
     begin = _begin_of_message(element_type.number, array.shape)
     if element_type is _STRING:
-        message = tensor_pb2.TensorProto.FromString(begin)
-        message.string_val.extend(_byte_strings(array))
-    elif not typed_fields:
-        message = tensor_pb2.TensorProto.FromString(begin)
-        message.tensor_content = array.tobytes()
-    elif element_type.is_copied_as_bytes:
-        message = _with_packed_field(begin, element_type.field, array.tobytes())
-    elif array.size > _FEW_ELEMENTS:
-        message = _with_packed_field(begin, element_type.field, packed_varints(array.ravel().view(element_type.stored_dtype)))
-    else:
-        message = tensor_pb2.TensorProto.FromString(begin)
-        getattr(message, element_type.field).extend(array.ravel().view(element_type.stored_dtype).tolist())
-    return message
+        return [begin, tensor_pb2.TensorProto(string_val=_byte_strings(array)).SerializeToString()]
+    if not array.size:
+        return [begin]
+    if not typed_fields:
+        return [begin, _tag("tensor_content"), varint(array.nbytes), _bytes_of(array)]
+    if element_type.is_copied_as_bytes:
+        return [begin, _tag(element_type.field), varint(array.nbytes), _bytes_of(array)]
+    packed = packed_varints(array.ravel().view(element_type.stored_dtype))
+    return [begin, _tag(element_type.field), varint(len(packed)), packed]
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _shape_of(tensor_shape: TensorShapeProto) -> tuple[int, ...]:
@@ -210,13 +219,6 @@ def _typed_elements(values: Sequence, element_type: _ElementType) -> np.ndarray:
     if stored.nbytes % element_type.dtype.itemsize:
         raise ValueError(f"{element_type.field} must hold pairs of numbers. Got {len(stored)} numbers.")
     return stored.view(element_type.dtype)
-
-
-def _with_packed_field(begin: bytes, field: str, packed: bytes) -> TensorProto:
-    """A message with a repeated field from its bytes on the wire: a copy of memory, where `extend` boxes each number."""
-    if not packed:
-        return tensor_pb2.TensorProto.FromString(begin)
-    return tensor_pb2.TensorProto.FromString(b"".join((begin, _tag(field), varint(len(packed)), packed)))
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from expman.serving.grpc_api.credentials import server_credentials
 from expman.serving.grpc_api.grpc_server import GrpcOptions, GrpcServer
 from expman.serving.inference.inference import Inference
 from expman.serving.inference.warm_up_replay import replay
+from expman.serving.memory_allocator import keep_freed_memory
 from expman.serving.models.config_file_watcher import ConfigFileWatcher
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore, ServedVersion
@@ -174,6 +175,7 @@ def run_embedded_server(options: ServerOptions) -> int:
     Raises:
         ServingError: see `EmbeddedServer`.
     """
+    keep_freed_memory()
     server = EmbeddedServer(options)
     with stop_signals() as signals:
         endpoints = server.start()

@@ -18,6 +18,7 @@ from expman.serving.inference.examples import run_on_examples
 from expman.serving.inference.model_spec import answered_spec, wanted_model, wanted_signature, wanted_version
 from expman.serving.inference.multi_inference import checked_tasks, multi_inference
 from expman.serving.inference.predict import predict
+from expman.serving.inference.predict_answer import PredictAnswer
 from expman.serving.inference.regress import regression_result, regression_signature
 from expman.serving.models.model_config import model_configs
 from expman.serving.models.model_store import ModelStore, VersionStatus
@@ -47,8 +48,8 @@ class Inference:
         self._can_reload = can_reload
 
     def predict(self, request: predict_pb2.PredictRequest, *, timeout_seconds: float | None = None
-                ) -> predict_pb2.PredictResponse:
-        """Runs a signature on arrays."""
+                ) -> PredictAnswer:
+        """Runs a signature on arrays; the answer stands for a PredictResponse."""
         name, version, label = wanted_model(request)
         with self._store.acquire(name, version=version, label=label) as served:
             return predict(served, request, typed_fields=self._typed_fields, timeout_seconds=timeout_seconds)

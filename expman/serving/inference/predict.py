@@ -10,8 +10,9 @@ import numpy as np
 from expman.protos import predict_pb2
 from expman.saved_models.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
 from expman.saved_models.status import Code, StatusError
-from expman.saved_models.tensor_codec import to_numpy, to_tensor_proto
-from expman.serving.inference.model_spec import answered_spec, wanted_signature
+from expman.saved_models.tensor_codec import to_numpy
+from expman.serving.inference.model_spec import wanted_signature
+from expman.serving.inference.predict_answer import PredictAnswer
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def predict(served: ServedVersion, request: predict_pb2.PredictRequest, *, typed_fields: bool,
-            timeout_seconds: float | None) -> predict_pb2.PredictResponse:
+            timeout_seconds: float | None) -> PredictAnswer:
     """Runs a signature on the arrays of a request.
 
     Shapes and types are left to the model's own operations, which know better what they can take than the signature does; only
@@ -43,10 +44,7 @@ def predict(served: ServedVersion, request: predict_pb2.PredictRequest, *, typed
         arrays = served.predictor.run(feeds, [outputs[alias].name for alias in aliases], timeout_seconds=timeout_seconds)
     except StatusError as fault:
         raise StatusError(fault.code, fault.message + _differences(feeds, signature)) from fault
-    response = predict_pb2.PredictResponse(model_spec=answered_spec(served, name))
-    for alias, array in zip(aliases, arrays):
-        response.outputs[alias].CopyFrom(to_tensor_proto(array, typed_fields=typed_fields))
-    return response
+    return PredictAnswer(served.name, served.number, name, dict(zip(aliases, arrays)), typed_fields)
 
 
 def _feeds(request: predict_pb2.PredictRequest, signature: SignatureDef) -> dict[str, np.ndarray]:

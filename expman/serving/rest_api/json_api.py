@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from expman.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, predict_pb2, regression_pb2
 from expman.saved_models.status import Code, StatusError
-from expman.saved_models.tensor_codec import to_numpy, to_tensor_proto
+from expman.saved_models.tensor_codec import to_tensor_proto
 from expman.serving.inference.inference import Inference
 from expman.serving.inference.model_spec import DEFAULT_SIGNATURE_NAME
 from expman.serving.models.model_store import ModelStore
@@ -52,8 +52,7 @@ class JsonApi:
             request.model_spec.signature_name = name
             for alias, array in predict_inputs(document, inputs).items():
                 request.inputs[alias].CopyFrom(to_tensor_proto(array, typed_fields=False))
-            response = self._inference.predict(request, timeout_seconds=timeout_seconds)
-        outputs = {alias: to_numpy(tensor) for alias, tensor in response.outputs.items()}
+            outputs = self._inference.predict(request, timeout_seconds=timeout_seconds).outputs
         return row_answer(outputs) if asks_for_rows(document) else column_answer(outputs)
 
     def classify(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
