@@ -217,8 +217,10 @@ def _load(graph: int, folder: Path, *, tag: str, config: bytes) -> tuple[int, by
         meta_graph = library.TF_NewBuffer()
         undo.callback(library.TF_DeleteBuffer, meta_graph)
         tags = (c_char_p * 1)(tag.encode())
+        # In this thread, whose priority its caller has chosen, and not beside the requests in the threads of all.
+        run_options = undo.enter_context(_buffer(IN_CALLERS_THREAD))
         with checked_status() as status:
-            session = library.TF_LoadSessionFromSavedModel(options, None, str(folder).encode(), tags, len(tags), graph,
+            session = library.TF_LoadSessionFromSavedModel(options, run_options, str(folder).encode(), tags, len(tags), graph,
                                                            meta_graph, status)
         return session, ctypes.string_at(meta_graph.contents.data, meta_graph.contents.length)
 

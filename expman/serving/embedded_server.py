@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from expman.serving.stop_signals import stop_signals
 
 _LOGGER = logging.getLogger(__name__)
 
+# By default a thread that has long Python work, such as one that loads a model, keeps the others waiting for 5 ms at a time.
+_SWITCH_INTERVAL_SECONDS = 0.0005
 _CANCELLED_EXIT_CODE = 130  # As shells have it for what Ctrl-C ended.
 _PARAMETERS_OF_A_MODEL = "batching_params.pbtxt"
 
@@ -176,6 +179,7 @@ def run_embedded_server(options: ServerOptions) -> int:
         ServingError: see `EmbeddedServer`.
     """
     keep_freed_memory()
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     server = EmbeddedServer(options)
     with stop_signals() as signals:
         endpoints = server.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from expman.serving.models.served_version import ServedVersion
 from expman.serving.models.version_status import VersionStatus
 
 _LOGGER = logging.getLogger(__name__)
+
+_LOADING_NICENESS = 10
 
 
 class ModelStore:
@@ -78,7 +81,8 @@ class ModelStore:
         except BaseException:
             self.close()
             raise
-        first_loaders, self._loaders = self._loaders, ThreadPoolExecutor(self._num_load_threads, thread_name_prefix="load")
+        first_loaders, self._loaders = self._loaders, ThreadPoolExecutor(
+            self._num_load_threads, thread_name_prefix="load", initializer=_give_way)
         first_loaders.shutdown()
         self._watcher.start()
 
@@ -198,3 +202,9 @@ class ModelStore:
                 except Exception:
                     # A boundary: what goes wrong with one model must not end the watch over the others.
                     _LOGGER.exception("cannot look for new versions of '%s'; serving goes on", model.name)
+
+
+def _give_way() -> None:
+    """Lets the threads that answer requests go before this one, wherever they want the same core."""
+    if sys.platform == "linux":  # elsewhere a priority belongs to the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADING_NICENESS)
