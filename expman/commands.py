@@ -36,12 +36,13 @@ class TrialTerms:
     Attributes:
         folder: the experiment's folder, which exists; None: a new one in `workingFolder`.
         gpu_ids: replaces `used_gpu_IDs`; None: as the settings have it.
-        judge: see `Estimator.train`.
+        judge, exports_once: see `Estimator.train`.
     """
 
     folder: ExperimentFolder | None = None
     gpu_ids: Sequence[int] | None = None
     judge: Callable[[], str | None] | None = None
+    exports_once: bool = False
 
     def applied_to(self, settings: Settings) -> Settings:
         """The settings with what the trial replaces."""
@@ -76,7 +77,7 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     _check_tracking(server, settings, workers=estimator.workers, folder=trial.folder)
     folder = _new_folder(settings, workers=estimator.workers, prepared=trial.folder)
     with _kept_by_chief(folder, settings, estimator=estimator, server=server) as mirror:
-        progress = estimator.train(folder, judge=trial.judge, mirror=mirror)
+        progress = estimator.train(folder, exports_once=trial.exports_once, judge=trial.judge, mirror=mirror)
     return _result(folder, progress)
 
 
@@ -109,7 +110,8 @@ def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
     if estimator.workers.is_chief:
         folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
     with _kept_by_chief(folder, settings, estimator=estimator, server=server, is_restart=True) as mirror:
-        progress = estimator.train(folder, restart=True, extend=extend, judge=trial.judge, mirror=mirror)
+        progress = estimator.train(folder, restart=True, extend=extend, exports_once=trial.exports_once, judge=trial.judge,
+                                   mirror=mirror)
     return _result(folder, progress)
 
 

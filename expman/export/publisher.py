@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from expman.errors import ExportError
+from expman.errors import ExportError, ServingError
 from expman.experiment_folder import exported_versions, publish_folder
 from expman.export.served_model import ServedModel
+from expman.export.warmup_requests import write_warmup_requests
+from expman.export.written_model import written_answers
+from expman.saved_models.status import StatusError
 
 _RELATIVE_TOLERANCE = 1e-4
 _UNFINISHED = ".unfinished-version"
@@ -22,7 +25,7 @@ def publish(served: ServedModel, *, base_path: Path, sample: Mapping[str, np.nda
 
     Arguments:
         served: the model in memory.
-        base_path: holds the versions 1, 2, 3 …; made when absent.
+        base_path: holds the versions 1, 2, 3 …, and is named as the model; made when absent.
         sample: a real sample of the inputs, name → array, that the written model must answer as the one in memory does.
         keep_versions: how many of the newest versions stay.
 
@@ -38,6 +41,7 @@ def publish(served: ServedModel, *, base_path: Path, sample: Mapping[str, np.nda
     shutil.rmtree(unfinished, ignore_errors=True)  # left by an export that was killed
     try:
         tf.saved_model.save(served, str(unfinished), signatures=served.named_signatures)
+        write_warmup_requests(served, unfinished, model_name=base_path.name, sample=sample)
         verify(served, unfinished, sample=sample)
         version = base_path / str(max(versions, default=0) + 1)
         publish_folder(unfinished, version)
@@ -49,21 +53,25 @@ def publish(served: ServedModel, *, base_path: Path, sample: Mapping[str, np.nda
 
 
 def verify(served: ServedModel, folder: Path, *, sample: Mapping[str, np.ndarray]) -> None:
-    """Loads a SavedModel in new functions and compares its answers with those of the model in memory.
+    """Loads a SavedModel anew and compares the answers of its signatures with those of the model in memory.
 
     Outputs that differ between two calls of the model in memory (a network that samples) are compared by shape and dtype.
 
     Raises:
-        ExportError: a signature is missing, or an answer differs; names the output, the expected and the actual value.
+        ExportError: it cannot be loaded or asked, a signature is missing, or an answer differs; names the output, the
+            expected and the actual value.
     """
-    reloaded = tf.saved_model.load(str(folder))
-    for name in served.named_signatures:
-        if name not in reloaded.signatures:
+    expected, repeated = served.answers(sample), served.answers(sample)
+    try:
+        written = written_answers(folder, sample)
+    except (StatusError, ServingError, TypeError) as error:
+        raise ExportError(f"The exported model cannot be served ({error}). Nothing was published.") from error
+    for name, outputs in served.outputs_of_signatures.items():
+        if name not in written:
             raise ExportError(f"The exported model lacks the signature '{name}'. Nothing was published.")
-        expected, repeated = served.answers(sample, name), served.answers(sample, name)
-        actual = reloaded.signatures[name](**{key: tf.constant(value) for key, value in sample.items()})
-        for output, value in expected.items():
-            fault = _difference(value, actual[output].numpy(), is_random=not _equal(value, repeated[output]))
+        for output in outputs:
+            fault = _difference(expected[output], written[name][output],
+                                is_random=not _equal(expected[output], repeated[output]))
             if fault:
                 raise ExportError(f"The exported model differs from the model in memory: signature '{name}', output "
                                   f"'{output}' {fault}. Nothing was published.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -20,6 +21,7 @@ class ServedModel(tf.Module):
         resources: trackable objects that `answer` uses and that are no weights, such as lookup tables.
 
     Attributes:
+        heads: the names of the outputs.
         named_signatures: name → concrete function; `serving_default` has all outputs, and each output has one named after it.
     """
 
@@ -27,21 +29,27 @@ class ServedModel(tf.Module):
                  inputs_spec: Mapping[str, tf.TensorSpec], resources: Iterable[Any] = ()) -> None:
         super().__init__(name="served_model")
         self._inputs_spec = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs_spec.items()}
-        self.named_signatures = {DEFAULT_SIGNATURE: self._signature(answer)}
-        for head in self.heads:
-            self.named_signatures[head] = self._signature(lambda inputs, head=head: {head: answer(inputs)[head]})
-        self.used_variables = list({id(variable): variable for signature in self.named_signatures.values()
-                                    for variable in signature.variables}.values())
+        default = self._signature(answer)
+        self.heads = tuple(default.structured_outputs)
+        # The heads call the default signature, so that the network is traced, and written, once.
+        heads = {head: self._signature(lambda inputs, head=head: {head: default(**inputs)[head]}) for head in self.heads}
+        self.named_signatures = MappingProxyType({DEFAULT_SIGNATURE: default, **heads})  # TensorFlow would save a dict's content
+        self.used_variables = list(default.variables)
         self.used_resources = list(resources)
 
     @property
-    def heads(self) -> list[str]:
-        """The names of the outputs."""
-        return list(self.named_signatures[DEFAULT_SIGNATURE].structured_outputs)
+    def takes_any_batch_size(self) -> bool:
+        """Whether no input prescribes how many samples a batch has."""
+        return all(spec.shape.rank and spec.shape[0] is None for spec in self._inputs_spec.values())
 
-    def answers(self, sample: Mapping[str, Any], signature_name: str = DEFAULT_SIGNATURE) -> dict[str, Any]:
+    @property
+    def outputs_of_signatures(self) -> dict[str, tuple[str, ...]]:
+        """The names of the outputs of each signature."""
+        return {DEFAULT_SIGNATURE: self.heads} | {head: (head,) for head in self.heads}
+
+    def answers(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         """What the model in memory answers to a sample, as NumPy arrays."""
-        outputs = self.named_signatures[signature_name](**{
+        outputs = self.named_signatures[DEFAULT_SIGNATURE](**{
             name: tf.constant(value, self._inputs_spec[name].dtype) for name, value in sample.items()})
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 

@@ -134,7 +134,8 @@ def train_trial(request: TrialRequest, trial: Trial) -> None:
     """
     _take_resources(request)
     from expman import commands
-    terms = commands.TrialTerms(folder=trial.folder, gpu_ids=request.gpu_ids, judge=_Judge(request, trial))
+    terms = commands.TrialTerms(folder=trial.folder, gpu_ids=request.gpu_ids, judge=_Judge(request, trial),
+                                exports_once=True)
     if trial.has_started:
         commands.restart(trial.folder.path, trial=terms)
     else:

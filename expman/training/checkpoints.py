@@ -44,7 +44,7 @@ class CheckpointStore:
     def save(self, progress: TrainingProgress) -> Path:
         """Writes a checkpoint of the present state and removes those that are no longer needed."""
         self._folder.mkdir(exist_ok=True)
-        unfinished, final = self._folder / _UNFINISHED, self._folder / f"step-{progress.step:09d}"
+        unfinished, final = self._folder / _UNFINISHED, self._path(progress.step)
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(final, ignore_errors=True)
         unfinished.mkdir()
@@ -74,10 +74,10 @@ class CheckpointStore:
                                 "Restore one from a copy, or train anew.")
         return None
 
-    def restore_best(self, progress: TrainingProgress) -> Path | None:
-        """Restores the checkpoint of the best evaluation so far; None when it is missing or damaged."""
-        checkpoint = self._folder / f"step-{progress.best_step:09d}"
-        return checkpoint if checkpoint.is_dir() and self._restore(checkpoint, progress) else None
+    def restore_variables(self, step: int) -> bool:
+        """Restores the variables of the checkpoint of a step; False when it is missing or damaged."""
+        checkpoint = self._path(step)
+        return checkpoint.is_dir() and self._restore(checkpoint, TrainingProgress())
 
     def _restore(self, checkpoint: Path, progress: TrainingProgress) -> bool:
         try:
@@ -89,6 +89,9 @@ class CheckpointStore:
             return False
         progress.update(saved)
         return True
+
+    def _path(self, step: int) -> Path:
+        return self._folder / f"step-{step:09d}"
 
     def _newest_first(self) -> list[Path]:
         found = [entry for entry in self._folder.glob("step-*") if entry.is_dir() and _NAME.fullmatch(entry.name)]

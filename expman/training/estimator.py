@@ -62,7 +62,8 @@ class Estimator:
             self.model = ExperimentModel(settings=settings, features_spec=self.train_data.dataset.element_spec[0])
             self._compile()
             forward_seconds = check_on_first_batch(settings, self.model, train_batch=self.train_data.first_batch,
-                                                   validation_batch=self.validation_data.first_batch)
+                                                   validation_batch=self.validation_data.first_batch,
+                                                   validation_spec=self.validation_data.dataset.element_spec)
         self.model.steps_per_execution = settings.steps_per_execution or steps_per_execution(
             forward_seconds=forward_seconds, steps_per_epoch=self.train_data.steps_per_epoch,
             num_replicas=strategy.num_replicas_in_sync)
@@ -85,7 +86,7 @@ class Estimator:
         """
         _ = self.served, self.served_sample
 
-    def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False,
+    def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False, exports_once: bool = False,
               judge: Callable[[], str | None] | None = None,
               mirror: Callable[[], None] | None = None) -> TrainingProgress:
         """Trains to the last epoch or until it no longer improves; evaluates, exports and saves as it goes.
@@ -95,6 +96,8 @@ class Estimator:
             restart: go on from the newest checkpoint of the folder; on the CPU the end is the same, to the bit, as without
                 the interruption, if the user's code draws its random numbers from seeds.
             extend: with `restart`, go on even after early stopping.
+            exports_once: export the best weights when training ends or is stopped, not after each evaluation that improved;
+                without effect on `export_policy` 'latest'.
             judge: asked after each evaluation; a text ends the training as pruned, for that reason. Not for several workers,
                 which would have to agree.
             mirror: called after each epoch, when its row and its version are in the folder; must return at once.
@@ -109,7 +112,8 @@ class Estimator:
         self.prepare_export()
         if not self.workers.is_chief:
             return WorkerRun(estimator=self, folder=folder).run(restart=restart, extend=extend)
-        return TrainingRun(estimator=self, folder=folder, judge=judge, mirror=mirror).run(restart=restart, extend=extend)
+        return TrainingRun(estimator=self, folder=folder, exports_once=exports_once, judge=judge,
+                           mirror=mirror).run(restart=restart, extend=extend)
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept."""

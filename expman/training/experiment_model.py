@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from expman.training.devices import model_device
 from expman.training.finite_check import require_finite
 from expman.training.network import build_network, check_same_weights, network_inputs, random_states
 from expman.training.replicas import mean_over_replicas
+from expman.training.step_loop import step_loop
 
 _EMBEDDING_OUTPUT = "code"
 
@@ -32,6 +34,7 @@ class ExperimentModel(keras.Model):
 
     Attributes:
         network: the trained functional network, built with mode 'train'.
+        runs_without_strategy: True when no `tf.distribute.Strategy` shares out or places the computation.
         epoch_sums: float64 [4], over the present epoch: loss times samples, samples, norm of the gradient, steps. One variable
             of high precision instead of several Keras metrics: a small network's step is hardly longer than their updates.
 
@@ -43,7 +46,7 @@ class ExperimentModel(keras.Model):
         super().__init__(name="experiment")
         self._settings = settings
         self._placement = model_device(settings.used_gpu_IDs)
-        inputs_spec = tf.function(self.preprocess).get_concrete_function(features_spec).structured_outputs
+        inputs_spec = tf.function(self.preprocess, autograph=False).get_concrete_function(features_spec).structured_outputs
         input_specs = network_inputs(settings, inputs_spec)
         self.network = build_network(settings, input_specs, mode="train")
         is_distinct = settings.declares("model", "mode")
@@ -55,6 +58,9 @@ class ExperimentModel(keras.Model):
         self.epoch_sums = keras.Variable(np.zeros(4), dtype="float64", trainable=False, name="epoch_sums",
                                          aggregation="only_first_replica")
         self.built = True
+        self.runs_without_strategy = not tf.distribute.has_strategy()
+        if self.runs_without_strategy:  # traced once for the check of the first batch and the evaluations
+            self.test_step = tf.function(self.test_step, autograph=False, jit_compile=self.jit_compile)
 
     def preprocess(self, features: Any) -> Any:
         """The user's `data_preprocess`, the same in training, evaluation and the served model."""
@@ -120,6 +126,21 @@ class ExperimentModel(keras.Model):
         for metric, values in self._eval_values(inputs=inputs, outputs=outputs, labels=labels):
             self._update(metric, values, num_samples=num_samples)
         return self._as_fit_reduces(self._measured())
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes what `fit` calls for an execution; see `step_loop`."""
+        if not self.runs_without_strategy:
+            super().make_train_function(force)
+        elif self.train_function is None or force:
+            step = tf.function(self.train_step, autograph=False, jit_compile=self.jit_compile)
+            self.train_function = step_loop(step, most_steps=lambda: self.steps_per_execution, first_logs={"loss": 0.0})
+
+    def make_test_function(self, force: bool = False) -> None:
+        """Makes what `evaluate` calls for an execution; see `step_loop`."""
+        if not self.runs_without_strategy:
+            super().make_test_function(force)
+        elif self.test_function is None or force:
+            self.test_function = step_loop(self.test_step, most_steps=lambda: self.steps_per_execution, result=self._measured)
 
     def measure(self, data: tf.data.Dataset | tf.distribute.DistributedDataset) -> dict[str, float]:
         """Loss and metrics over a dataset. With several workers all must call it, since each holds a part of the sums."""
@@ -244,10 +265,25 @@ class ExperimentModel(keras.Model):
     def _metric(self, name: str, kind: Any) -> keras.metrics.Metric:
         """The metric object of a name, made once: its variables must outlive the tracing of a graph."""
         if name not in self._eval_metrics:
-            with tf.init_scope():
+            with self._outside_of_tracing():
                 made = keras.metrics.get(kind) if isinstance(kind, str) else kind
                 self._eval_metrics[name] = made if isinstance(made, keras.metrics.Metric) else made()
         return self._eval_metrics[name]
+
+    @contextlib.contextmanager
+    def _outside_of_tracing(self) -> Iterator[None]:
+        """Lets variables be made while a graph is traced.
+
+        `tf.init_scope` alone would let the function that is being traced know of them: it would be traced again. But the
+        graph that hides them from it hides the strategy too, which must mirror them over several replicas.
+        """
+        with contextlib.ExitStack() as stack:
+            if self.runs_without_strategy:
+                stack.enter_context(tf.Graph().as_default())
+                stack.enter_context(tf.__internal__.eager_context.eager_mode())
+            else:
+                stack.enter_context(tf.init_scope())
+            yield
 
     def _inference_weights(self) -> list[tuple[keras.Variable, Any]]:
         """For each weight of the network that infers, the variable whose value it takes; regularisers need all of them."""

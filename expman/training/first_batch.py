@@ -14,15 +14,18 @@ from expman.training.execution_length import forward_seconds
 from expman.training.experiment_model import ExperimentModel
 from expman.training.op_errors import readable_message
 
+_MISFITS = (UserCodeError, tf.errors.OpError, ValueError)  # ValueError: a Keras layer refuses its input
+
 
 def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_batch: tuple[Any, Any],
-                         validation_batch: tuple[Any, Any]) -> float:
+                         validation_batch: tuple[Any, Any], validation_spec: tuple[Any, Any]) -> float:
     """Computes what an evaluation computes, for one batch; no weight changes.
 
     Arguments:
         settings: the experiment.
         model: compiled.
         train_batch, validation_batch: (features, labels).
+        validation_spec: the specs of all validation batches.
 
     Returns:
         The time of a forward pass in seconds.
@@ -31,15 +34,16 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
         UserCodeError: the user's functions raised, or do not fit together or to the data; with the shapes of the batch.
     """
     strategy = model.distribute_strategy
-    test_step = tf.function(lambda data: tf.nest.map_structure(
+    test_step = model.test_step if model.runs_without_strategy else tf.function(lambda data: tf.nest.map_structure(
         strategy.experimental_local_results, strategy.run(model.test_step, args=(data,))), autograph=False)
     try:
         if strategy.num_replicas_in_sync > 1:
             tf.function(model.make_metrics, autograph=False).get_concrete_function(validation_batch)
+        _trace(test_step, validation_spec, example=validation_batch)
         test_step(validation_batch)
         if settings.declares("model", "mode"):  # its training network has outputs of its own
             tf.function(lambda batch: _training_loss(model, batch), autograph=False).get_concrete_function(train_batch)
-    except (UserCodeError, tf.errors.OpError, ValueError) as error:  # ValueError: a Keras layer refuses its input
+    except _MISFITS as error:
         if isinstance(error, UserCodeError) and not isinstance(error, UserExceptionError):
             raise  # a breach of the contract: the shapes would tell nothing
         reason = readable_message(error) if isinstance(error, tf.errors.OpError) else str(error)
@@ -50,6 +54,15 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
     seconds = forward_seconds(test_step, validation_batch)
     model.reset_metrics()
     return seconds
+
+
+def _trace(function: Any, spec: Any, *, example: Any) -> None:
+    """Traces a function for all batches of a spec, as the evaluations call it; a fault is told with the shapes of an example."""
+    try:
+        function.get_concrete_function(spec)
+    except _MISFITS:
+        function(example)
+        raise
 
 
 def _training_loss(model: ExperimentModel, batch: tuple[Any, Any]) -> tf.Tensor:

@@ -23,6 +23,7 @@ class TrainingProgress:
         best_metrics: all validation metrics of that evaluation.
         last_metrics: the validation metrics of the last evaluation.
         last_exported_model: folder of the newest exported version, relative to the experiment's folder.
+        exported_step: the step whose weights that version has.
         improved: whether the epoch that just ended had the best evaluation so far.
         evaluated: whether the epoch that just ended had an evaluation.
         stopped_early: whether training ended since it no longer improved.
@@ -41,6 +42,7 @@ class TrainingProgress:
     best_metrics: Mapping[str, float] | None = None
     last_metrics: Mapping[str, float] | None = None
     last_exported_model: str | None = None
+    exported_step: int = 0
     improved: bool = False
     evaluated: bool = False
     stopped_early: bool = False

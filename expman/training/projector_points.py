@@ -73,7 +73,7 @@ def _named(structure: Any, *, name: str) -> dict[str, Any]:
 
 def _first_rows(tensors: Mapping[str, Any], *, batch_size: int, num_rows: int) -> dict[str, tf.Tensor]:
     """The dense tensors (neither ragged nor sparse) that have a row a sample, cut to the first rows."""
-    return {name: tensor[:num_rows] for name, tensor in tensors.items()
+    return {name: tensor if num_rows >= batch_size else tensor[:num_rows] for name, tensor in tensors.items()
             if isinstance(tensor, tf.Tensor) and tensor.shape.rank and tensor.shape[0] == batch_size}
 
 
@@ -95,10 +95,10 @@ def _label_columns(labels: Mapping[str, tf.Tensor], *, names: Sequence[str]) -> 
     columns: dict[str, np.ndarray] = {}
     num_columns = 0
     for name, tensor in labels.items():
-        matrix = tf.reshape(tensor, [tensor.shape[0], _num_columns(tensor)])
+        matrix = tensor.numpy().reshape(tensor.shape[0], _num_columns(tensor))
         num_columns += matrix.shape[1]
         columns |= {name if matrix.shape[1] == 1 else f"{name}_{number}": column
-                    for number, column in enumerate(matrix[:, :_MAX_LABEL_COLUMNS].numpy().T, start=1)}
+                    for number, column in enumerate(matrix[:, :_MAX_LABEL_COLUMNS].T, start=1)}
     if len(names) == num_columns:
         return dict(list(zip(names, columns.values()))[:_MAX_LABEL_COLUMNS])
     return dict(list(columns.items())[:_MAX_LABEL_COLUMNS])

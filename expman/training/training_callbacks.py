@@ -33,15 +33,20 @@ if TYPE_CHECKING:
 
 
 def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progress: TrainingProgress,
-                       judge: Callable[[], str | None] | None,
+                       exports: bool, judge: Callable[[], str | None] | None,
                        mirror: Callable[[], None] | None) -> list[keras.callbacks.Callback]:
-    """The callbacks in the order in which they act; checkpoint and display follow them."""
+    """The callbacks in the order in which they act; checkpoint and display follow them.
+
+    Arguments:
+        exports: False leaves the export of versions to the caller.
+    """
     settings = estimator.settings
     callbacks = [Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch)] if settings.use_profiling else []
-    callbacks += [
-        *computing_callbacks(estimator, progress=progress),
-        ExportModels(export=lambda: estimator.export(folder), progress=progress, policy=settings.export_policy),
-        MetricsCsv(file=folder.metrics_file, progress=progress)]
+    callbacks += computing_callbacks(estimator, progress=progress)
+    if exports:
+        callbacks.append(ExportModels(export=lambda: estimator.export(folder), progress=progress,
+                                      policy=settings.export_policy))
+    callbacks.append(MetricsCsv(file=folder.metrics_file, progress=progress))
     if judge is not None:
         callbacks.append(Pruning(judge=judge, progress=progress))
     if mirror is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -38,11 +38,12 @@ class TrainingRun:
     Arguments:
         estimator: the experiment in memory.
         folder: an existing folder that gets all files.
-        judge, mirror: see `Estimator.train`.
+        exports_once, judge, mirror: see `Estimator.train`.
     """
 
-    def __init__(self, *, estimator: Estimator, folder: ExperimentFolder,
+    def __init__(self, *, estimator: Estimator, folder: ExperimentFolder, exports_once: bool = False,
                  judge: Callable[[], str | None] | None = None, mirror: Callable[[], None] | None = None) -> None:
+        self._exports_as_it_goes = not exports_once or estimator.settings.export_policy == "latest"
         self._judge = judge
         self._mirror = mirror
         self._estimator = estimator
@@ -58,7 +59,13 @@ class TrainingRun:
         stop_on_signal = StopOnSignal(agree=self._estimator.workers.any_signal)
         try:
             with self._recorded_end(), self._explained_failures():
-                self._fit([*self._callbacks(), stop_on_signal])
+                try:
+                    self._fit([*self._callbacks(), stop_on_signal])
+                except TrainingStoppedError:
+                    self._save()
+                    self._export_best()
+                    raise
+                self._export_best()
         finally:
             stop_on_signal.restore_handlers()
         return self._progress
@@ -66,8 +73,8 @@ class TrainingRun:
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         settings, train_data = self._estimator.settings, self._estimator.train_data
         return [
-            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress, judge=self._judge,
-                                 mirror=self._mirror),
+            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress,
+                                exports=self._exports_as_it_goes, judge=self._judge, mirror=self._mirror),
             Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds),
             ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,
                             steps_per_epoch=train_data.steps_per_epoch)]
@@ -81,11 +88,21 @@ class TrainingRun:
                                 "the same folder for all workers, on a file system that they share.")
         _LOGGER.info("Training goes on after epoch %d, step %d (%s).", progress.epoch, progress.step,
                      restored or "from the start: there is no checkpoint yet")
-        progress.stop_reason, progress.stopped_early = "", progress.stopped_early and not extend
-        progress.is_pruned = False
+        self._take_up_end(self._folder.read_state(), extend=extend)
         self._mark_restart()
         self._estimator.train_data.skip_passes(progress.epoch)
         self._estimator.validation_data.skip_passes(progress.num_evaluations + progress.num_projections)
+
+    def _take_up_end(self, state: Mapping[str, Any], *, extend: bool) -> None:
+        """Takes over from `state.json` what came after the checkpoint, and whether the training is over but for its record."""
+        progress = self._progress
+        if state.get("exported_step", 0) > progress.exported_step:
+            progress.exported_step, progress.last_exported_model = state["exported_step"], state["last_exported_model"]
+        progress.stopped_early = progress.stopped_early and not extend
+        # One that is recorded as pruned is restarted by somebody who wants it to go on all the same.
+        progress.is_pruned = progress.is_pruned and not extend and state.get("status") != "pruned"
+        if not (progress.stopped_early or progress.is_pruned):
+            progress.stop_reason = ""
 
     def _mark_restart(self) -> None:
         for logs in (self._folder.train_logs, self._folder.validation_logs):
@@ -104,8 +121,23 @@ class TrainingRun:
 
         if progress.step_in_epoch:
             fit(dataset.skip(progress.step_in_epoch), progress.epoch + 1)
-        if not progress.stopped_early:
+        if not (progress.stopped_early or progress.is_pruned):
             fit(dataset, self._estimator.settings.nbEpoch)
+
+    def _export_best(self) -> None:
+        """Exports the weights of the best evaluation, if no version has them yet; leaves them in memory.
+
+        Raises:
+            TrainingError: their checkpoint cannot be read.
+        """
+        progress = self._progress
+        if self._estimator.settings.export_policy == "latest" or progress.exported_step == progress.best_step:
+            return
+        if progress.step != progress.best_step and not self._checkpoints.restore_variables(progress.best_step):
+            raise TrainingError(f"The best weights, those of step {progress.best_step}, cannot be exported: their checkpoint in "
+                                f"{self._folder.checkpoints} is missing or damaged. Restore it from a copy, or train anew.")
+        progress.last_exported_model = self._estimator.export(self._folder)
+        progress.exported_step = progress.best_step
 
     def _save(self) -> None:
         self._checkpoints.save(self._progress)
@@ -121,12 +153,10 @@ class TrainingRun:
         try:
             yield
         except BaseException as error:
-            is_stopped = isinstance(error, TrainingStoppedError)
-            if is_stopped:
-                self._save()
             self._progress.stop_reason = f"{type(error).__name__}: {error}"
+            is_stopped = isinstance(error, (TrainingStoppedError, KeyboardInterrupt))
             try:
-                self._write_state("stopped" if is_stopped or isinstance(error, KeyboardInterrupt) else "failed")
+                self._write_state("stopped" if is_stopped else "failed")
             except OSError as second_error:  # a full disk: the first error is the one to tell
                 _LOGGER.warning("state.json could not be written: %s", second_error)
             raise

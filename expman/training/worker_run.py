@@ -17,6 +17,9 @@ class WorkerRun(TrainingRun):
     def _mark_restart(self) -> None:
         """Nothing: the curves are the chief's."""
 
+    def _export_best(self) -> None:
+        """Nothing: the chief exports."""
+
     def _save(self) -> None:
         """Nothing: the chief has the same variables."""
 

@@ -303,11 +303,14 @@ def test_cancelled_request_lets_the_next_ones_through(tmp_path: Path) -> None:
     save_slow_model(tmp_path / "m" / "1")
     with server_process(tmp_path / "m", "--grpc_max_threads=1") as server, OfficialClient(server.port) as client:
         started = [tmp_path / name for name in ("first", "second")]
-        calls = [client.prediction.Predict.future(predict_request(
-            {"seconds": np.float64(1), "started": str(file).encode()}), timeout=60) for file in started]
-        while not started[0].exists():
-            time.sleep(0.01)
-        calls[1].cancel()  # while it waits for the only thread
+        calls = []
+        for file in started:
+            calls.append(client.prediction.Predict.future(predict_request(
+                {"seconds": np.float64(1), "started": str(file).encode()}), timeout=60))
+            while not started[0].exists():  # so that the second finds the only thread taken
+                time.sleep(0.01)
+        time.sleep(0.2)
+        calls[1].cancel()
         assert calls[0].result().outputs["count"].int64_val
         client.predict({"seconds": np.float64(0), "started": str(tmp_path / "third").encode()})
         assert not started[1].exists()

@@ -71,7 +71,8 @@ def test_each_trial_is_an_ordinary_experiment_and_the_best_one_can_be_served(fin
                                                        if row["val_loss"]), rel=0.5)
     best = min(trials, key=lambda trial: trial["value"])
     assert (folder / "sweep" / "best").resolve() == best["folder"].resolve()
-    assert list((folder / "sweep" / "best" / "export" / "line").glob("*/saved_model.pb"))
+    for folder_of_trial in [trial["folder"] for trial in trials] + [folder / "sweep" / "best"]:
+        assert [file.parent.name for file in (folder_of_trial / "export" / "line").glob("*/saved_model.pb")] == ["1"]
     assert f"--start_server --model_dir {folder}/sweep/best" in answer.stdout
 
 
@@ -131,6 +132,7 @@ def test_sigterm_saves_the_running_trial_and_the_same_command_goes_on(tmp_path):
     assert trial["status"] == "running"
     state = json.loads((trial["folder"] / "state.json").read_text())
     assert state["status"] == "stopped" and state["step"] > 0
+    assert (trial["folder"] / state["last_exported_model"] / "saved_model.pb").exists()
 
 
 def test_a_trial_that_crashes_is_killed_or_diverges_is_a_failed_trial_with_its_reason(tmp_path):

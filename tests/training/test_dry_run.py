@@ -104,10 +104,10 @@ def test_the_digits_pass_all_checks_and_leave_nothing(tmp_path, script, monkeypa
     ("export", ("tf.TensorSpec([None, 3], tf.float32)", "tf.TensorSpec([None, 4], tf.float32)"), "the model cannot take the "
      "inputs that get_input_pipeline_serving declares"),
     ("serve and ask", ("return np.full([1, 3], idx, np.float32)", "return np.full([1, 5], idx, np.float32)"),
-     "request 1: INVALID_ARGUMENT: input 'x' must be of shape"),
+     "input 'x' must be float32 of shape [-1, 3] (-1: any size). Got float32 of shape [1, 5]."),
     ("serve and ask", ("if idx > 3:", "if idx > 0:"), "Return a first sample for index 1."),
     ("serve and ask", ("return features * 0.5", "return tf.ensure_shape(tf.numpy_function(lambda x: x, [features], "
-                       "tf.float32), [None, 3])"), "request 1: "),
+                       "tf.float32), [None, 3])"), "PyFunc"),
     ("time and memory", (SAMPLES, f"{SAMPLES}\n    y[{{'train': 40}}.get(raw_data_files_folder, slice(0))] = np.nan\n"
                          "    shuffle_batches = False"), "The first tensor that is not finite: labels")])
 def test_a_broken_experiment_fails_at_its_line_with_a_hint(tmp_path, capsys, temporary, failing, replacement, expected):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import grpc
@@ -12,6 +11,7 @@ from grpc_health.v1 import health, health_pb2
 from expman.errors import ServingError
 from expman.serving.endpoint import available_port, endpoint
 from expman.serving.grpc_api.health_handler import health_handler
+from expman.serving.grpc_api.request_threads import RequestThreads
 from expman.serving.grpc_api.services import MODEL_SERVICE, PREDICTION_SERVICE, service_handlers
 from expman.serving.inference.inference import Inference
 
@@ -28,6 +28,7 @@ class GrpcOptions:
         port: 0 takes a free one; None: no TCP port.
         socket_path: a Unix socket; '' for none.
         num_threads: requests that are answered at the same time; others wait.
+        num_short_threads: of those while requests take little time; None: as `RequestThreads` has it.
         credentials: for TLS; None listens without. The Unix socket is always without.
         arguments: gRPC's own channel arguments, such as `grpc.max_receive_message_length` in bytes.
         shares_port: other processes may listen on the same port.
@@ -38,6 +39,7 @@ class GrpcOptions:
     port: int | None
     socket_path: str = ""
     num_threads: int = 8
+    num_short_threads: int | None = None
     credentials: grpc.ServerCredentials | None = None
     arguments: Mapping[str, int | str] = field(default_factory=dict)
     shares_port: bool = False
@@ -59,7 +61,7 @@ class GrpcServer:
             "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1, **options.arguments,
             "grpc.so_reuseport": int(options.shares_port),  # Otherwise two servers would silently share a port.
         }
-        self._server = grpc.server(ThreadPoolExecutor(max_workers=options.num_threads, thread_name_prefix="grpc"),
+        self._server = grpc.server(RequestThreads(options.num_threads, few=options.num_short_threads, name="grpc"),
                                    options=list(arguments.items()))
         self._server.add_generic_rpc_handlers(service_handlers(inference))
         self._health = health.HealthServicer()

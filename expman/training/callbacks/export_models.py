@@ -14,7 +14,7 @@ class ExportModels(keras.callbacks.Callback):
 
     Arguments:
         export: writes and publishes a version; returns its folder, relative to the experiment's.
-        progress: read for `evaluated` and `improved`; gets the version's folder.
+        progress: read for `evaluated` and `improved`; gets the version's folder and its step.
         policy: 'best' or 'latest'.
     """
 
@@ -27,3 +27,4 @@ class ExportModels(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self._progress.improved or (self._progress.evaluated and self._policy == "latest"):
             self._progress.last_exported_model = self._export()
+            self._progress.exported_step = self._progress.step
