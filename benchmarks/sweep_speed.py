@@ -3,7 +3,8 @@
     python benchmarks/sweep_speed.py [--trials N] [--repeats N]
 
 All contestants train the same small experiment, curve fitting with 500 samples and 3 epochs, with the same hyperparameters.
-They take turns; medians are given. `process` starts `experiments_manager.py --usersettings … --hparams …` for each trial, one
+A trial of a sweep exports once, at its end, and a training in a process of its own after each evaluation that improved. All
+take turns; medians are given. `process` starts `experiments_manager.py --usersettings … --hparams …` for each trial, one
 after the other; `sweep` runs `--sweep` with a grid; `two` the same with max_parallel_trials = 2; `tune` runs them on Ray Tune, if
 it is installed (see sweep_speed_ray_tune.py). The memory is the resident set of the sweep's own process.
 """

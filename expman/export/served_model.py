@@ -33,7 +33,8 @@ class ServedModel(tf.Module):
         self.heads = tuple(default.structured_outputs)
         # The heads call the default signature, so that the network is traced, and written, once.
         heads = {head: self._signature(lambda inputs, head=head: {head: default(**inputs)[head]}) for head in self.heads}
-        self.named_signatures = MappingProxyType({DEFAULT_SIGNATURE: default, **heads})  # TensorFlow would save a dict's content
+        # Not a dict, whose functions TensorFlow would write beside the signatures.
+        self.named_signatures = MappingProxyType({DEFAULT_SIGNATURE: default, **heads})
         self.used_variables = list(default.variables)
         self.used_resources = list(resources)
 

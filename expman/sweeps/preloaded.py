@@ -13,7 +13,6 @@ from expman.user_traceback import is_user_file
 import_tensorflow()
 with hidden_notices():
     import tensorboard.summary  # noqa: F401  tf.summary imports it with the first scalar
-    from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
     import expman.commands  # noqa: F401
     import expman.data_record  # noqa: F401
@@ -21,7 +20,10 @@ with hidden_notices():
 installed_packages()  # remembers them
 for module in list(sys.modules.values()):
     is_user_file(getattr(module, "__file__", None) or "")  # remembers their folders
-get_registered_kernels_for_op("Const")  # TensorFlow registers its kernels when it is first asked for one
 gc.collect()
 gc.freeze()  # the garbage collector of a trial leaves alone what all trials share
-gc.set_threshold(100_000, 20, 20)
+
+# Lets TensorFlow register its kernels, which it would do in each trial. Last, since its public interface has nothing for it.
+from tensorflow.python.framework.kernels import get_registered_kernels_for_op  # noqa: E402
+
+get_registered_kernels_for_op("Const")

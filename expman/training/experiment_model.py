@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,6 +15,7 @@ from expman.training import weights_averaging
 from expman.training.devices import model_device
 from expman.training.finite_check import require_finite
 from expman.training.network import build_network, check_same_weights, network_inputs, random_states
+from expman.training.outside_of_tracing import outside_of_tracing
 from expman.training.replicas import mean_over_replicas
 from expman.training.step_loop import step_loop
 
@@ -265,25 +265,10 @@ class ExperimentModel(keras.Model):
     def _metric(self, name: str, kind: Any) -> keras.metrics.Metric:
         """The metric object of a name, made once: its variables must outlive the tracing of a graph."""
         if name not in self._eval_metrics:
-            with self._outside_of_tracing():
+            with outside_of_tracing(without_strategy=self.runs_without_strategy):
                 made = keras.metrics.get(kind) if isinstance(kind, str) else kind
                 self._eval_metrics[name] = made if isinstance(made, keras.metrics.Metric) else made()
         return self._eval_metrics[name]
-
-    @contextlib.contextmanager
-    def _outside_of_tracing(self) -> Iterator[None]:
-        """Lets variables be made while a graph is traced.
-
-        `tf.init_scope` alone would let the function that is being traced know of them: it would be traced again. But the
-        graph that hides them from it hides the strategy too, which must mirror them over several replicas.
-        """
-        with contextlib.ExitStack() as stack:
-            if self.runs_without_strategy:
-                stack.enter_context(tf.Graph().as_default())
-                stack.enter_context(tf.__internal__.eager_context.eager_mode())
-            else:
-                stack.enter_context(tf.init_scope())
-            yield
 
     def _inference_weights(self) -> list[tuple[keras.Variable, Any]]:
         """For each weight of the network that infers, the variable whose value it takes; regularisers need all of them."""

@@ -57,7 +57,7 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
 
 
 def _trace(function: Any, spec: Any, *, example: Any) -> None:
-    """Traces a function for all batches of a spec, as the evaluations call it; a fault is told with the shapes of an example."""
+    """Traces a function for all batches of a spec, as evaluations call it; a fault is told with the shapes of the example."""
     try:
         function.get_concrete_function(spec)
     except _MISFITS:

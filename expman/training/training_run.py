@@ -134,8 +134,8 @@ class TrainingRun:
         if self._estimator.settings.export_policy == "latest" or progress.exported_step == progress.best_step:
             return
         if progress.step != progress.best_step and not self._checkpoints.restore_variables(progress.best_step):
-            raise TrainingError(f"The best weights, those of step {progress.best_step}, cannot be exported: their checkpoint in "
-                                f"{self._folder.checkpoints} is missing or damaged. Restore it from a copy, or train anew.")
+            raise TrainingError(f"The best weights, those of step {progress.best_step}, cannot be exported: their checkpoint "
+                                f"in {self._folder.checkpoints} is missing or damaged. Restore it from a copy, or train anew.")
         progress.last_exported_model = self._estimator.export(self._folder)
         progress.exported_step = progress.best_step
 

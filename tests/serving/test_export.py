@@ -110,8 +110,9 @@ def test_each_signature_can_be_warmed_up_with_one_sample_and_with_all(served, tm
     version = publish(served, tmp_path / "scaling")
     requests = warmup_requests(version)
     signatures = tf.saved_model.load(str(version)).signatures
-    assert [(request.model_spec.name, request.model_spec.signature_name, tf.make_ndarray(request.inputs["x"]).tolist())
-            for request in requests] == [("scaling", name, batch) for batch in ([[1.0]], [[1.0], [2.0]]) for name in signatures]
+    assert {request.model_spec.name for request in requests} == {"scaling"}
+    assert [(request.model_spec.signature_name, tf.make_ndarray(request.inputs["x"]).tolist()) for request in requests] == [
+        (name, batch) for batch in ([[1.0]], [[1.0], [2.0]]) for name in signatures]
     for request in requests:
         inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
         answer = signatures[request.model_spec.signature_name](**inputs)
