@@ -2,10 +2,10 @@
 
     python benchmarks/serving_load.py --target 127.0.0.1:8500 --request FILE --connections 8 --seconds 5
 
-A process of its own beside the server's. Requests are raw bytes, so that what is measured is the server. Over gRPC one connection
-is asked by a thread that waits, several by one event loop, each with a channel that shares nothing with the others; with
-`--http_path` the file is the body of a POST. Prints one line of JSON: {"begins": […], "seconds": […]}, in the order in which the
-requests were sent, times of `time.monotonic`.
+A process of its own beside the server's. Requests are raw bytes, so that what is measured is the server. Over gRPC one
+connection is asked by a thread that waits, several by one event loop, each with a channel that shares nothing with the others;
+with `--http_path` the file is the body of a POST. Prints one line of JSON: {"begins": […], "seconds": […]}, in the order in
+which the requests were sent, times of `time.monotonic`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def times_of_one_grpc_connection(target: str, method: str, request: bytes, *, se
     return times
 
 
-async def times_of_connections(connect: Callable[[], AbstractAsyncContextManager[Ask]], num_connections: int, *, seconds: float) -> Times:
+async def times_of_connections(connect: Callable[[], AbstractAsyncContextManager[Ask]], num_connections: int, *,
+                               seconds: float) -> Times:
     """The same for connections that are asked at the same time; all begin when all are warm."""
     times: Times = []
     are_warm = asyncio.Barrier(num_connections)

@@ -2,21 +2,21 @@
 
     python benchmarks/serving_speed.py [--measure NAME …] [--rounds N] [--seconds S] [--models FOLDER] [--rivals FOLDER]
 
-What is compared runs at the same time and is asked in turn by a process of its own, each for S seconds a round. Printed are the
-medians of the rounds, and the median, least and greatest of the rounds' ratios beside the bar. The CPU time is that of the server's
-processes for each request: on a machine that others use as well it varies less than anything else.
+What is compared runs at the same time and is asked in turn by a process of its own, each for S seconds a round. Printed are
+the medians of the rounds, and the median, least and greatest of the rounds' ratios beside the bar. The CPU time is that of the
+server's processes for each request: on a machine that others use as well it varies less than anything else.
 
     noop       p50 on one connection and requests/s on 8, MLP, beside a gRPC server without a model that answers as many
                bytes; requests/s with `--num_workers=2` too
-    batching   requests/s on 8 connections, CNN, `--enable_batching` beside without; p50 on one connection
+    batching   requests/s on 8 connections, two CNNs, `--enable_batching` beside without; p50 on one connection
     plain      requests/s on 8 connections, MLP, beside a pool of threads over `tf.saved_model.load`
     rivals     the same beside MLServer, BentoML and LitServe; needs `--rivals`
     start      from the start of the process to the first answer, and memory after some thousand requests
     loading    p99 while a ResNet50 is loaded and warmed beside, against p99 before
     megabyte   requests/s on 8 connections, 1 MB in and 1 MB out, beside a server without a model
 
-`--models` keeps the exported models in a folder for the next run. `--rivals` names a folder in which each rival gets an environment
-of its own (requirements-serving-rivals-*.txt), which stays there too.
+`--models` keeps the exported models in a folder for the next run. `--rivals` names a folder in which each rival gets an
+environment of its own (requirements-serving-rivals-*.txt), which stays there too.
 """
 
 from __future__ import annotations

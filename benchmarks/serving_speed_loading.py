@@ -27,15 +27,16 @@ def measure_loading(setup: Setup) -> None:
         for _ in range(setup.rounds):
             sample, (begin, end) = _asked_while_loading(server, model_service_pb2_grpc.ModelServiceStub(channel), setup)
             before.append([seconds for sent, seconds in zip(sample.begins, sample.seconds) if sent + seconds < begin])
-            during.append([seconds for sent, seconds in zip(sample.begins, sample.seconds) if sent + seconds > begin and sent < end])
+            during.append([seconds for sent, seconds in zip(sample.begins, sample.seconds)
+                           if sent + seconds > begin and sent < end])
             load_seconds.append(end - begin)
     for title, rounds in (("before", before), ("while loading", during)):
-        print(f"  {title:24s} 1 connection {statistics.median(map(len, rounds)):8.0f} requests   p50 "
+        print(f"  {title:26s} 1 connection {statistics.median(map(len, rounds)):8.0f} requests   p50 "
               f"{_median_of(rounds, 0.5) * 1e6:6.0f} µs   p99 {_median_of(rounds, 0.99) * 1e6:6.0f} µs   "
               f"longest {statistics.median(map(max, rounds)) * 1e3:.1f} ms ({max(map(max, rounds)) * 1e3:.1f} at worst)")
     print(f"  the load took {statistics.median(load_seconds):.2f} s")
-    print_bar("p99, while loading / before", [_quantile(one, 0.99) / _quantile(other, 0.99) for one, other in zip(during, before)],
-              at_most=2)
+    print_bar("p99, while loading / before",
+              [_quantile(one, 0.99) / _quantile(other, 0.99) for one, other in zip(during, before)], at_most=2)
 
 
 def _asked_while_loading(server: Server, stub: model_service_pb2_grpc.ModelServiceStub, setup: Setup

@@ -27,16 +27,18 @@ def measure_noop(setup: Setup) -> None:
 
 
 def measure_batching(setup: Setup) -> None:
-    """With and without batching."""
+    """With and without batching: a network of two convolutions, which is quick whatever the batch, and one of 52."""
     timeout_micros = int(re.search(r"batch_timeout_micros \{ value: (\d+)", _BATCHING_PARAMETERS.read_text("utf-8")).group(1))
-    with (own_server(setup.models, "cnn") as off,
-          own_server(setup.models, "cnn", "--enable_batching", f"--batching_parameters_file={_BATCHING_PARAMETERS}") as on):
-        servers = {"batching off": off, "batching on": on}
-        eight = interleaved(servers, setup, connections=8)
-        print_bar("requests/s, on / off", ratios(eight["batching on"], eight["batching off"], requests_per_second), at_least=1.5)
-        one = interleaved(servers, setup, connections=1)
-        longer = [on.p50_microseconds - off.p50_microseconds for on, off in zip(one["batching on"], one["batching off"])]
-        print_bar("p50 on one connection, on - off", longer, at_most=timeout_micros, unit=" µs")
+    for model in ("cnn", "mobilenet"):
+        with (own_server(setup.models, model) as off,
+              own_server(setup.models, model, "--enable_batching",
+                         f"--batching_parameters_file={_BATCHING_PARAMETERS}") as on):
+            eight = interleaved({f"{model}, off": off, f"{model}, on": on}, setup, connections=8)
+            one = interleaved({f"{model}, off": off, f"{model}, on": on}, setup, connections=1)
+        print_bar(f"requests/s, {model}, on / off",
+                  ratios(eight[f"{model}, on"], eight[f"{model}, off"], requests_per_second), at_least=1.5)
+        longer = [on.p50_microseconds - off.p50_microseconds for on, off in zip(one[f"{model}, on"], one[f"{model}, off"])]
+        print_bar(f"p50 on one connection, {model}, on - off", longer, at_most=timeout_micros, unit=" µs")
 
 
 def measure_plain(setup: Setup) -> None:

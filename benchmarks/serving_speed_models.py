@@ -2,8 +2,8 @@
 
     python benchmarks/serving_speed_models.py FOLDER
 
-FOLDER/<name>/1 is the SavedModel, `<name>.request` a serialized PredictRequest for the model `m`, `<name>.answer` an answer to it,
-`mlp.json` the body of the same request over REST.
+FOLDER/<name>/1 is the SavedModel, `<name>.request` a serialized PredictRequest for the model `m`, `<name>.answer` an answer to
+it, `mlp.json` the body of the same request over REST.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ NETWORKS = {
         keras.Input([32, 32, 3]), keras.layers.Conv2D(32, 3, activation="relu"),
         keras.layers.Conv2D(32, 3, activation="relu"), keras.layers.MaxPooling2D(4), keras.layers.Flatten(),
         keras.layers.Dense(10, "softmax")]), [32, 32, 3]),
+    "mobilenet": (lambda: keras.applications.MobileNetV2(
+        input_shape=[32, 32, 3], alpha=0.35, weights=None, classes=10), [32, 32, 3]),
     "megabyte": (lambda: lambda x: x + 1.0, [NUM_FLOATS_OF_A_MEGABYTE]),
     "large": (lambda: keras.applications.ResNet50(weights=None), [224, 224, 3]),
 }

@@ -1,4 +1,4 @@
-"""The measure `rivals` of `serving_speed.py`: other model servers with the same SavedModel, as their documentations show it."""
+"""The measure `rivals` of `serving_speed.py`: other servers with the same SavedModel, as their documentations show it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from serving_speed_rounds import Setup, interleaved, print_bar, requests_per_second
+from serving_speed_rounds import Setup, interleaved, print_bar, ratios, requests_per_second
 from serving_speed_servers import FOLDER, Server, free_port, own_rest_server, own_server, server_process
 
 _FILES = FOLDER / "serving_rivals"
@@ -40,11 +40,11 @@ def measure_rivals(setup: Setup) -> None:
     best = max(rivals, key=lambda name: statistics.median(map(requests_per_second, samples[name])))
     for name in servers:
         for rival in rivals:
-            ratios = [requests_per_second(one) / requests_per_second(other) for one, other in zip(samples[name], samples[rival])]
+            values = ratios(samples[name], samples[rival], requests_per_second)
             if rival == best:
-                print_bar(f"requests/s, {name} / {rival}, the best rival", ratios, at_least=3)
+                print_bar(f"requests/s, {name} / {rival}, the best rival", values, at_least=3)
             else:
-                print(f"     requests/s, {name} / {rival}: {statistics.median(ratios):.3g}")
+                print(f"     requests/s, {name} / {rival}: {statistics.median(values):.3g}")
 
 
 def _installed(name: str, folder: Path) -> str:

@@ -9,12 +9,13 @@ import socket
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from serving_load import WARM_UP_REQUESTS
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
@@ -86,8 +87,6 @@ class Server:
         if load.returncode:
             raise RuntimeError(f"the load on port {self.port} failed, see above")
         times = json.loads(output)
-        from serving_load import WARM_UP_REQUESTS
-
         num_requests = len(times["seconds"]) + WARM_UP_REQUESTS * connections
         cpu_microseconds = (cpu_ticks(self.process.pid) - ticks) * _MICROSECONDS_OF_A_TICK / num_requests
         return Sample(times["begins"], times["seconds"], seconds, cpu_microseconds)

@@ -2,8 +2,9 @@
 
     python benchmarks/serving_ways.py [--way NAME …] [--rounds N] [--seconds S] [--models FOLDER]
 
-All serve the MLP of `serving_speed.py` and are asked in turn, on one connection and on eight. Printed are medians over the rounds
-of the requests per second, the p50, and the server's CPU time for each request.
+All serve the MLP of `serving_speed.py` and are asked in turn, on one connection and on eight. `listener` is the older way of gRPC
+to accept connections, `held` keeps the GIL while the model computes, `switch` is the time after which a thread must give it up.
+Printed are medians over the rounds of the requests per second, the p50, and the server's CPU time for each request.
 """
 
 from __future__ import annotations
@@ -18,35 +19,30 @@ from pathlib import Path
 from serving_speed_rounds import Setup, interleaved
 from serving_speed_servers import FOLDER, Server, free_port, own_server, server_process
 
+_OLD_LISTENER = "GRPC_EXPERIMENTS=-event_engine_listener"
+# Name -> flags of `serving_ways_server.py` and variables of its environment; None: the project's own server.
 WAYS = {
-    "no-op, pool": ("--noop={answer}",),
-    "no-op, loop": ("--noop={answer}", "--transport=loop"),
-    "pool of 8": (),
-    "pool of 1": ("--threads=1",),
-    "pool of 2": ("--threads=2",),
-    "pool of 4": ("--threads=4",),
-    "pool of 16": ("--threads=16",),
-    "pool, gRPC parses": ("--grpc_parses",),
-    "pool, holds the GIL": ("--holds_gil",),
-    "pool, switch 0.2 ms": ("--switch_interval=0.0002",),
-    "pool, switch 50 ms": ("--switch_interval=0.05",),
-    "pool, gc frozen": ("--freezes_gc",),
-    "pool, 1 thread per op": ("--intra_op_threads=1",),
-    "loop": ("--transport=loop",),
-    "loop, holds the GIL": ("--transport=loop", "--holds_gil"),
-    "loop and pool of 8": ("--transport=loop_and_pool",),
-    "loop and pool of 1": ("--transport=loop_and_pool", "--threads=1"),
-    "no-op, pool, old listener": ("--noop={answer}", "GRPC_EXPERIMENTS=-event_engine_listener"),
-    "no-op, OL, poll": ("--noop={answer}", "GRPC_EXPERIMENTS=-event_engine_listener", "GRPC_POLL_STRATEGY=poll"),
-    "no-op, OL, -cbcq": ("--noop={answer}", "GRPC_EXPERIMENTS=-event_engine_listener,-event_engine_callback_cq"),
-    "no-op, OL, -all": ("--noop={answer}", "GRPC_EXPERIMENTS=-event_engine_listener,-event_engine_callback_cq,-event_engine_client,-event_engine_dns,-event_engine_for_all_other_endpoints"),
-    "no-op, OL, pool2": ("--noop={answer}", "GRPC_EXPERIMENTS=-event_engine_listener", "--threads=2"),
-    "no-op, OL, pool1": ("--noop={answer}", "GRPC_EXPERIMENTS=-event_engine_listener", "--threads=1"),
-    "no-op, loop, OL": ("--noop={answer}", "--transport=loop", "GRPC_EXPERIMENTS=-event_engine_listener"),
-    "pool, old listener": ("GRPC_EXPERIMENTS=-event_engine_listener",),
-    "pool of 4, old listener": ("GRPC_EXPERIMENTS=-event_engine_listener","--threads=4"),
-    "pool of 2, old listener": ("GRPC_EXPERIMENTS=-event_engine_listener","--threads=2"),
-    "loop, old listener": ("--transport=loop", "GRPC_EXPERIMENTS=-event_engine_listener"),
+    "no-op": ("--noop={answer}",),
+    "no-op, listener": ("--noop={answer}", _OLD_LISTENER),
+    "no-op, listener, 3 threads": ("--noop={answer}", _OLD_LISTENER, "--threads=3"),
+    "no-op, event loop": ("--noop={answer}", "--transport=loop"),
+    "8 threads": (),
+    "8 threads, gRPC parses": ("--grpc_parses",),
+    "8 threads, GIL held": ("--holds_gil",),
+    "8 threads, switch 0.5 ms": ("--switch_interval=0.0005",),
+    "8 threads, switch 50 ms": ("--switch_interval=0.05",),
+    "8 threads, gc frozen": ("--freezes_gc",),
+    "8 threads, 1 an operation": ("--intra_op_threads=1",),
+    "8 threads, listener": (_OLD_LISTENER,),
+    "4 threads, listener": (_OLD_LISTENER, "--threads=4"),
+    "3 threads, listener": (_OLD_LISTENER, "--threads=3"),
+    "2 threads, listener": (_OLD_LISTENER, "--threads=2"),
+    "1 thread, listener": (_OLD_LISTENER, "--threads=1"),
+    "3 threads, listener, held": (_OLD_LISTENER, "--threads=3", "--holds_gil"),
+    "event loop": ("--transport=loop",),
+    "event loop, GIL held": ("--transport=loop", "--holds_gil"),
+    "event loop, 8 threads": ("--transport=loop_and_pool",),
+    "event loop, 1 thread": ("--transport=loop_and_pool", "--threads=1"),
     "the server": None,
     "the server, 2 workers": None,
 }
