@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from expman.errors import ServingError
 from expman.protos import meta_graph_pb2, saved_model_pb2
+from expman.saved_models.run_time import is_foreseeable
 from expman.saved_models.session import SessionOptions, open_saved_model
 from expman.saved_models.status import StatusError
 from expman.saved_models.unrestored_variables import unrestored_variables
@@ -68,10 +69,15 @@ class SavedModelPredictor:
         self.run = self._session.run
         meta_graph = meta_graph_pb2.MetaGraphDef.FromString(self._session.meta_graph)
         self._session.meta_graph = b""
+        self._is_foreseeable = is_foreseeable(meta_graph)
         self.signatures: dict[str, SignatureDef] = _signatures(meta_graph)
         if fault := _fault(version_folder, meta_graph, served_signatures(self.signatures)):
             self.close()
             raise ServingError(fault)
+
+    def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
+        """Whether a run will take no longer than handing it over to another thread would, to judge by the last ones."""
+        return self._is_foreseeable and self._session.is_quick(feeds, fetches)
 
     def close(self) -> None:
         """Gives the model's memory back; call it after the last `run` has returned."""

@@ -80,6 +80,9 @@ class SavedModelSession(Protocol):
             timeout_seconds: float | None = None) -> list[np.ndarray]:
         """Computes tensors."""
 
+    def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
+        """Whether a run takes no longer than handing it over to another thread would."""
+
     def device_types(self) -> set[str]:
         """What the model can run on."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,9 @@ from expman.tensorflow_notices import hidden_notices
 _SHORT_SECONDS = 0.02
 _NUM_RUNS_TO_TRUST = 16
 
+# Runs as quick as this take less time than their request takes to get from one Python thread to another.
+_QUICK_SECONDS = 0.0001
+
 _MAX_CALLS = 256  # Requests choose the order of what they ask for; what is kept for each order must not grow without end.
 
 
@@ -39,10 +43,16 @@ class _Call:
         self.new_output_tensors = c_void_p * len(fetches)
         self._num_short_runs = 0
         self._largest_input_bytes = 0
+        self._fewest_seconds = math.inf
+        self._has_quick_runs = False
 
     def is_short(self, input_bytes: int) -> bool:
         """Whether enough runs in a row were short, one with an input of at least this size among them."""
         return self._num_short_runs >= _NUM_RUNS_TO_TRUST and input_bytes <= self._largest_input_bytes
+
+    def is_quick(self, input_bytes: int) -> bool:
+        """Whether the last runs were quick: the quickest of them, since what others do at the same time only adds to it."""
+        return self._has_quick_runs and self.is_short(input_bytes)
 
     def has_run(self, input_bytes: int, seconds: float) -> None:
         """Takes note of a run. Threads may do so at the same time: a note that is lost does no harm."""
@@ -50,6 +60,11 @@ class _Call:
             self._num_short_runs = self._largest_input_bytes = 0
             return
         self._num_short_runs += 1
+        if seconds < self._fewest_seconds:
+            self._fewest_seconds = seconds
+        if not self._num_short_runs % _NUM_RUNS_TO_TRUST:
+            self._has_quick_runs = self._fewest_seconds < _QUICK_SECONDS
+            self._fewest_seconds = math.inf
         if input_bytes > self._largest_input_bytes:
             self._largest_input_bytes = input_bytes
 
@@ -107,6 +122,11 @@ class CApiSession:
             return self._run(call, feeds, options=options, input_bytes=input_bytes)
         with _buffer(with_timeout(timeout_seconds)) as options:
             return self._run(call, feeds, options=options, input_bytes=input_bytes)
+
+    def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
+        """Whether a run takes no longer than handing it over to another thread would, to judge by the last ones."""
+        call = self._calls.get((*feeds, None, *fetches))
+        return call is not None and self._in_callers_thread and call.is_quick(sum([array.nbytes for array in feeds.values()]))
 
     def _run(self, call: _Call, feeds: Mapping[str, np.ndarray], *, options: Any, input_bytes: int) -> list[np.ndarray]:
         library = self._library

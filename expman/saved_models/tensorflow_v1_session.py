@@ -58,6 +58,10 @@ class V1Session:
         # A string scalar is plain `bytes`, which as an array would lose trailing zero bytes.
         return [np.array(value, dtype=object) if isinstance(value, bytes) else np.asarray(value) for value in values]
 
+    def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
+        """Never: the Python package is in no hurry."""
+        return False
+
     def device_types(self) -> set[str]:
         """What the model can run on: 'CPU', 'GPU' …"""
         return {device.device_type for device in self._session.list_devices()}

@@ -79,7 +79,8 @@ def _batching(flags: Mapping[str, Any]) -> BatchingParameters | None:
 
 
 def _threads(number: int, batching: BatchingParameters | None) -> int:
-    """Each request holds a thread while it waits for its batch: there must be enough for one batch that runs and one that fills."""
+    """Requests hold a thread while they wait for their batch (not those of Predict over gRPC): there must be enough for one
+    batch that runs and one that fills."""
     return number if batching is None else max(number, min(2 * batching.max_batch_size, _MOST_THREADS_FOR_BATCHING))
 
 

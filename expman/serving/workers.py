@@ -94,7 +94,7 @@ def run_workers(arguments: Sequence[str], flags: Mapping[str, Any]) -> int:
         raise ServingError("--grpc_socket_path goes with one worker only: a Unix socket cannot be shared. "
                            "Leave out --num_workers.")
     own = [argument for argument in arguments if not argument.lstrip("-").startswith("num_workers")]
-    command = [sys.executable, "-m", "expman.serving", *own, "--is_worker"]
+    command = [sys.executable, "-m", "expman.serving", *share_of_cores(flags), *own, "--is_worker"]
     with ExitStack() as undo, stop_signals() as signals:
         for port in filter(None, (flags["port"], flags["rest_api_port"])):
             undo.enter_context(_reserved(flags["address"], port))
@@ -114,6 +114,18 @@ def run_workers(arguments: Sequence[str], flags: Mapping[str, Any]) -> int:
                 worker.replace_if_dead()
             number = signals.next(timeout_seconds=_POLL_SECONDS)
         return _stopped(workers, number, signals)
+
+
+def share_of_cores(flags: Mapping[str, Any]) -> list[str]:
+    """The flag that gives an operation of a worker its share of the processor; none where a flag says what it may use.
+
+    TensorFlow would give it all cores in each worker, which then wait for one another: two workers on two cores answer a small
+    convolutional network a third as often so (docs/serving_speed.md).
+    """
+    if any(flags[name] for name in ("tensorflow_intra_op_parallelism", "tensorflow_session_parallelism",
+                                    "tensorflow_session_config_file")):
+        return []
+    return [f"--tensorflow_intra_op_parallelism={max(1, len(os.sched_getaffinity(0)) // flags['num_workers'])}"]
 
 
 def end_with_standard_input() -> None:

@@ -122,18 +122,25 @@ def test_request_that_comes_alone_time_after_time_waits_no_more(doubler: _Double
     assert predictor.run({"x": np.ones(1)}, ["y"])[0].tolist() == [2]
 
 
-def test_requests_wait_for_as_many_as_came_together_lately(doubler: _Doubler, threads: ThreadPoolExecutor) -> None:
-    predictor = BatchedPredictor(doubler, BatchingParameters(max_batch_size=3, batch_timeout_micros=_FOREVER_MICROS))
+def test_requests_wait_for_half_as_many_as_came_together_lately(doubler: _Doubler, threads: ThreadPoolExecutor) -> None:
+    predictor = BatchedPredictor(doubler, BatchingParameters(max_batch_size=4, batch_timeout_micros=_FOREVER_MICROS))
 
-    def ask_three_times() -> None:
-        answers = threads.map(lambda value: predictor.run({"x": np.array([value])}, ["y"])[0].tolist(), range(3))
-        assert list(answers) == [[0], [2], [4]]
+    def ask_four_times() -> None:
+        answers = threads.map(lambda value: predictor.run({"x": np.array([value])}, ["y"])[0].tolist(), range(4))
+        assert list(answers) == [[0], [2], [4], [6]]
 
     for _ in range(16):
-        ask_three_times()
+        ask_four_times()
+    assert [len(x) for x in doubler.runs] == [4] * 16
     predictor._queue._max_batch_size = 100
-    ask_three_times()
-    assert [len(x) for x in doubler.runs] == [3] * 17
+    doubler.gate.clear()
+    futures = [threads.submit(predictor.run, {"x": np.array([value])}, ["y"]) for value in range(3)]
+    _wait_until(lambda: len(doubler.runs) == 17)
+    _wait_until(lambda: _num_waiting(predictor) == 1)  # The first half runs; the third request waits for a fourth.
+    futures.append(threads.submit(predictor.run, {"x": np.array([3])}, ["y"]))
+    doubler.gate.set()
+    assert [future.result()[0].tolist() for future in futures] == [[0], [2], [4], [6]]
+    assert [len(x) for x in doubler.runs[16:]] == [2, 2]
 
 
 def test_request_that_does_not_fit_closes_the_batch(doubler: _Doubler, threads: ThreadPoolExecutor) -> None:

@@ -16,6 +16,7 @@ from serving_models import OfficialClient, free_port, save_affine_model
 from serving_process import server_process
 
 from expman.serving.__main__ import main
+from expman.serving.workers import share_of_cores
 
 _X = np.array([[1, 2]], np.float32)
 
@@ -114,3 +115,19 @@ def _state(process_id: int) -> str:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return "Z"
+
+
+@pytest.mark.parametrize("changes, expected", [
+    ({}, ["--tensorflow_intra_op_parallelism=2"]),
+    ({"num_workers": 4}, ["--tensorflow_intra_op_parallelism=1"]),
+    ({"num_workers": 16}, ["--tensorflow_intra_op_parallelism=1"]),
+    ({"tensorflow_intra_op_parallelism": 3}, []),
+    ({"tensorflow_session_parallelism": 3}, []),
+    ({"tensorflow_session_config_file": "config.pbtxt"}, []),
+])
+def test_workers_share_the_cores_unless_told_otherwise(
+        monkeypatch: pytest.MonkeyPatch, changes: dict, expected: list[str]) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(4)))
+    flags = {"num_workers": 2, "tensorflow_intra_op_parallelism": 0, "tensorflow_session_parallelism": 0,
+             "tensorflow_session_config_file": "", **changes}
+    assert share_of_cores(flags) == expected

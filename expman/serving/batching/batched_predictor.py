@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +19,8 @@ from expman.serving.batching.joined_tensors import batch_size, joined_feeds, par
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+
+OnDone = Callable[[list[np.ndarray] | None, Exception | None], None]
 
 
 class BatchedPredictor:
@@ -51,23 +56,54 @@ class BatchedPredictor:
                 UNAVAILABLE, too many requests wait already; FAILED_PRECONDITION, an output does not have one row for each
                 sample; DEADLINE_EXCEEDED; or what the model itself reports.
         """
+        outcomes: SimpleQueue[tuple[list[np.ndarray] | None, Exception | None]] = SimpleQueue()
+        withdraw = self.submit(feeds, fetches, timeout_seconds=timeout_seconds,
+                               on_done=lambda outputs, error: outcomes.put((outputs, error)))
+        try:
+            outputs, error = outcomes.get(
+                timeout=None if timeout_seconds is None else min(max(0.0, timeout_seconds), threading.TIMEOUT_MAX))
+        except Empty:
+            withdraw()
+            raise time_is_over() from None
+        if error is not None:
+            raise error
+        return outputs
+
+    def submit(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, timeout_seconds: float | None,
+               on_done: OnDone) -> Callable[[], bool]:
+        """Has tensors computed, as `run` does, but does not wait for them.
+
+        Arguments:
+            feeds, fetches: as in `run`.
+            timeout_seconds: how long anybody waits for the answer; when that is over, the request is not computed, which
+                `on_done` may hear much later.
+            on_done: is called once, with the outputs and None, or with None and the error: by the thread that ran the
+                batch, which may be before this returns; for a request without samples by the thread of the caller.
+
+        Returns:
+            Withdraws the request when nobody waits for it any more. True: `on_done` will never be called; False: it was
+            called, or will be, as a part of the request runs already.
+
+        Raises:
+            StatusError: as in `run`, as far as it is known at once; `on_done` will never be called.
+        """
         size = batch_size(feeds)
         if size > self._parameters.max_batch_size:
             raise StatusError(Code.INVALID_ARGUMENT, f"Task size {size} is larger than maximum input batch size "
                                                      f"{self._parameters.max_batch_size}")
         if not size:
-            return self._predictor.run(feeds, fetches, timeout_seconds=timeout_seconds)
+            on_done(*_outcome(lambda: self._predictor.run(feeds, fetches, timeout_seconds=timeout_seconds)))
+            return lambda: False
         check_time_is_left(timeout_seconds)
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         key = (*fetches, *[(name, feeds[name].dtype, self._common_shape(feeds[name])) for name in sorted(feeds)])
         largest = self._parameters.largest_batch
-        tasks = [Task(key=key, size=len(next(iter(part.values()))), payload=(part, fetches), deadline=deadline)
-                 for part in ([feeds] if size <= largest else _split(feeds, size, largest))]
-        self._queue.run(tasks)
-        for task in tasks:
-            if task.error is not None:
-                raise task.error
-        return tasks[0].answer if len(tasks) == 1 else [np.concatenate(parts) for parts in zip(*(t.answer for t in tasks))]
+        parts = [feeds] if size <= largest else _split(feeds, size, largest)
+        request = _Request(self._queue, num_tasks=len(parts), on_done=on_done)
+        tasks = [Task(key=key, size=len(next(iter(part.values()))), payload=(part, fetches), deadline=deadline,
+                      on_done=partial(request.take_answer, index)) for index, part in enumerate(parts)]
+        self._queue.add(tasks)
+        return partial(request.withdraw, tasks)
 
     def close(self) -> None:
         """Answers the requests that wait, then gives the model's memory back; refuses new ones."""
@@ -87,7 +123,7 @@ class BatchedPredictor:
         try:
             for task, answer in zip(tasks, self._joined_run(tasks)):
                 task.answer = answer
-        # Whatever it is, it belongs to the requests, of which this thread's is only one.
+        # Whatever it is, it belongs to the requests.
         except Exception as error:
             if len(tasks) == 1:
                 tasks[0].error = error
@@ -105,6 +141,52 @@ class BatchedPredictor:
 
     def _allowed_size(self, size: int) -> int:
         return next((allowed for allowed in self._parameters.allowed_batch_sizes if allowed >= size), size)
+
+
+class _Request:
+    """What has become of the tasks of a request.
+
+    It does not know the tasks themselves: they know it, and a cycle would keep the tensors in memory.
+    """
+
+    __slots__ = ("_answers", "_error", "_is_answered", "_lock", "_num_left", "_on_done", "_queue")
+
+    def __init__(self, queue: BatchQueue, *, num_tasks: int, on_done: OnDone) -> None:
+        self._queue, self._on_done, self._num_left = queue, on_done, num_tasks
+        self._answers: list[Any] = [None] * num_tasks
+        self._error: Exception | None = None
+        self._is_answered = False
+        self._lock = threading.Lock()
+
+    def take_answer(self, index: int, task: Task) -> None:
+        """Notes what has become of one task, and tells the caller when it is the last one."""
+        with self._lock:
+            self._answers[index] = task.answer
+            self._error = self._error or task.error
+            self._num_left -= 1
+            if self._num_left:
+                return
+            self._is_answered = True
+        self._on_done(*((None, self._error) if self._error is not None else _outcome(self._outputs)))
+
+    def withdraw(self, tasks: Sequence[Task]) -> bool:
+        """Takes back the tasks that wait; whether the caller will hear nothing more."""
+        with self._lock:
+            if num_withdrawn := self._queue.withdraw(tasks):
+                self._error = self._error or StatusError(Code.CANCELLED, "The request was withdrawn.")
+                self._num_left -= num_withdrawn
+            return not self._num_left and not self._is_answered
+
+    def _outputs(self) -> list[np.ndarray]:
+        return self._answers[0] if len(self._answers) == 1 else [np.concatenate(parts) for parts in zip(*self._answers)]
+
+
+def _outcome(compute: Callable[[], list[np.ndarray]]) -> tuple[list[np.ndarray] | None, Exception | None]:
+    try:
+        return compute(), None
+    # Whatever it is, who waits for the answer must hear of it.
+    except Exception as error:
+        return None, error
 
 
 def _split(feeds: Mapping[str, np.ndarray], size: int, largest: int) -> list[dict[str, np.ndarray]]:

@@ -63,7 +63,7 @@ class BatchingParameters:
         for field, value in message.ListFields():
             if field.name == "allowed_batch_sizes":
                 values[field.name] = tuple(value)
-            elif field.name != "thread_pool_name":  # Batches run in the threads of their requests, which have names already.
+            elif field.name != "thread_pool_name":  # Threads are not shared between models, and named by themselves.
                 values[field.name] = value if isinstance(value, bool) else value.value
         return cls(**values)
 

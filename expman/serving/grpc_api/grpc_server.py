@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,10 +12,14 @@ from grpc_health.v1 import health, health_pb2
 
 from expman.errors import ServingError
 from expman.serving.endpoint import available_port, endpoint
+from expman.serving.grpc_api.event_calls import EventMethods, has_event_calls
 from expman.serving.grpc_api.health_handler import health_handler
+from expman.serving.grpc_api.pool_handlers import pool_handlers
 from expman.serving.grpc_api.request_threads import RequestThreads
-from expman.serving.grpc_api.services import MODEL_SERVICE, PREDICTION_SERVICE, service_handlers
+from expman.serving.grpc_api.services import MODEL_SERVICE, PREDICTION_SERVICE, service_methods
 from expman.serving.inference.inference import Inference
+
+_LOGGER = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 60.0
 _POLL_SECONDS = 0.2
@@ -61,9 +67,17 @@ class GrpcServer:
             "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1, **options.arguments,
             "grpc.so_reuseport": int(options.shares_port),  # Otherwise two servers would silently share a port.
         }
-        self._server = grpc.server(RequestThreads(options.num_threads, few=options.num_short_threads, name="grpc"),
-                                   options=list(arguments.items()))
-        self._server.add_generic_rpc_handlers(service_handlers(inference))
+        threads = RequestThreads(options.num_threads, few=options.num_short_threads, name="grpc")
+        self._server = grpc.server(threads, options=list(arguments.items()))
+        methods = service_methods(inference)
+        self._event_methods: EventMethods | None = None
+        if has_event_calls(self._server):
+            self._event_methods = EventMethods(self._server, {
+                path: functools.partial(method.begin, threads=threads) for path, method in methods.items()})
+        else:
+            _LOGGER.info("grpcio %s passes requests on through its own threads only: small models answer fewer requests a "
+                         "second than with the version of requirements.txt", grpc.__version__)
+            self._server.add_generic_rpc_handlers(pool_handlers(methods))
         self._health = health.HealthServicer()
         if options.has_health_service:
             self._server.add_generic_rpc_handlers([health_handler(self._health)])
@@ -88,6 +102,8 @@ class GrpcServer:
         for service in ("", PREDICTION_SERVICE, MODEL_SERVICE):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._server.start()
+        if self._event_methods is not None:
+            self._event_methods.start()
         return port
 
     def drain(self, *, is_hurried: Callable[[], bool] = lambda: False) -> bool:

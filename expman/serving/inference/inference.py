@@ -17,7 +17,7 @@ from expman.serving.inference.classify import classification_result, classificat
 from expman.serving.inference.examples import run_on_examples
 from expman.serving.inference.model_spec import answered_spec, wanted_model, wanted_signature, wanted_version
 from expman.serving.inference.multi_inference import checked_tasks, multi_inference
-from expman.serving.inference.predict import predict
+from expman.serving.inference.predict import Prediction
 from expman.serving.inference.predict_answer import PredictAnswer
 from expman.serving.inference.regress import regression_result, regression_signature
 from expman.serving.models.model_config import model_configs
@@ -52,7 +52,17 @@ class Inference:
         """Runs a signature on arrays; the answer stands for a PredictResponse."""
         name, version, label = wanted_model(request)
         with self._store.acquire(name, version=version, label=label) as served:
-            return predict(served, request, typed_fields=self._typed_fields, timeout_seconds=timeout_seconds)
+            return Prediction(served, request, typed_fields=self._typed_fields).run(timeout_seconds=timeout_seconds)
+
+    def prepare_predict(self, request: predict_pb2.PredictRequest) -> Prediction:
+        """Decodes a request, to be run later; its version is held until the caller releases it."""
+        name, version, label = wanted_model(request)
+        served = self._store.acquire(name, version=version, label=label)
+        try:
+            return Prediction(served, request, typed_fields=self._typed_fields)
+        except BaseException:
+            served.release()
+            raise
 
     def classify(self, request: classification_pb2.ClassificationRequest, *, timeout_seconds: float | None = None
                  ) -> classification_pb2.ClassificationResponse:

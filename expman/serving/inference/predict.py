@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from expman.protos import predict_pb2
 from expman.saved_models.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
 from expman.saved_models.status import Code, StatusError
 from expman.saved_models.tensor_codec import to_numpy
+from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.inference.model_spec import wanted_signature
 from expman.serving.inference.predict_answer import PredictAnswer
 
@@ -21,30 +22,73 @@ if TYPE_CHECKING:
     from expman.serving.models.model_store import ServedVersion
 
 
-def predict(served: ServedVersion, request: predict_pb2.PredictRequest, *, typed_fields: bool,
-            timeout_seconds: float | None) -> PredictAnswer:
-    """Runs a signature on the arrays of a request.
+class Prediction:
+    """A request whose arrays are decoded and fit the signature; it has yet to be run.
 
     Shapes and types are left to the model's own operations, which know better what they can take than the signature does; only
     when they fail, what is not as the signature declares is added to their words.
 
     Arguments:
+        served: the version that answers; the caller holds it, until the end.
+        request: names the signature, the inputs and the outputs.
         typed_fields: answer in `float_val` and its like; False for `tensor_content`.
 
     Raises:
-        StatusError: FAILED_PRECONDITION, there is no such signature; INVALID_ARGUMENT, the inputs or outputs do not fit it;
-            or what the computation itself reports.
+        StatusError: FAILED_PRECONDITION, there is no such signature; INVALID_ARGUMENT, the inputs or outputs do not fit it.
     """
-    name, signature = wanted_signature(request.model_spec.signature_name, served.predictor.signatures,
-                                       code=Code.FAILED_PRECONDITION, words='Serving signature key "{}" not found.')
-    feeds = _feeds(request, signature)
-    aliases = _output_aliases(request, signature)
-    outputs = signature.outputs
-    try:
-        arrays = served.predictor.run(feeds, [outputs[alias].name for alias in aliases], timeout_seconds=timeout_seconds)
-    except StatusError as fault:
-        raise StatusError(fault.code, fault.message + _differences(feeds, signature)) from fault
-    return PredictAnswer(served.name, served.number, name, dict(zip(aliases, arrays)), typed_fields)
+
+    __slots__ = ("_aliases", "_feeds", "_fetches", "_name", "_signature", "_typed_fields", "served")
+
+    def __init__(self, served: ServedVersion, request: predict_pb2.PredictRequest, *, typed_fields: bool) -> None:
+        self.served = served
+        self._name, self._signature = wanted_signature(
+            request.model_spec.signature_name, served.predictor.signatures, code=Code.FAILED_PRECONDITION,
+            words='Serving signature key "{}" not found.')
+        self._feeds = _feeds(request, self._signature)
+        self._aliases = _output_aliases(request, self._signature)
+        outputs = self._signature.outputs
+        self._fetches = [outputs[alias].name for alias in self._aliases]
+        self._typed_fields = typed_fields
+
+    def is_joined(self) -> bool:
+        """Whether it waits for other requests to share a run with: `submit` it rather than `run` it."""
+        return isinstance(self.served.predictor, BatchedPredictor)
+
+    def is_quick(self) -> bool:
+        """Whether its run takes no longer than handing it over to another thread would."""
+        return self.served.predictor.is_quick(self._feeds, self._fetches)
+
+    def run(self, *, timeout_seconds: float | None) -> PredictAnswer:
+        """Answers it.
+
+        Raises:
+            StatusError: what the computation reports.
+        """
+        try:
+            return self._answer(self.served.predictor.run(self._feeds, self._fetches, timeout_seconds=timeout_seconds))
+        except StatusError as fault:
+            raise self._explained(fault) from fault
+
+    def submit(self, *, timeout_seconds: float | None,
+               on_done: Callable[[PredictAnswer | None, Exception | None], None]) -> Callable[[], bool]:
+        """Answers it together with others; see `BatchedPredictor.submit`.
+
+        Raises:
+            StatusError: what is wrong is known at once.
+        """
+        def done(arrays: list[np.ndarray] | None, error: Exception | None) -> None:
+            if isinstance(error, StatusError):
+                error = self._explained(error)
+            on_done(None if error is not None else self._answer(arrays), error)
+
+        return self.served.predictor.submit(self._feeds, self._fetches, timeout_seconds=timeout_seconds, on_done=done)
+
+    def _answer(self, arrays: list[np.ndarray]) -> PredictAnswer:
+        return PredictAnswer(self.served.name, self.served.number, self._name, dict(zip(self._aliases, arrays)),
+                             self._typed_fields)
+
+    def _explained(self, fault: StatusError) -> StatusError:
+        return StatusError(fault.code, fault.message + _differences(self._feeds, self._signature))
 
 
 def _feeds(request: predict_pb2.PredictRequest, signature: SignatureDef) -> dict[str, np.ndarray]:

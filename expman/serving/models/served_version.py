@@ -13,7 +13,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class ServedVersion:
-    """What `ModelStore.acquire` hands out, to be used in a `with` statement at once; leaving it gives the version back.
+    """What `ModelStore.acquire` hands out; leaving its `with` statement, or `release`, gives the version back.
 
     Attributes:
         name: the model.
@@ -46,6 +46,10 @@ class ServedVersion:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Gives the version back: once for each time that it was handed out."""
         with self._lock:
             self._num_requests -= 1
             is_last = self._closes_now()

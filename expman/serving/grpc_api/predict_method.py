@@ -1,0 +1,101 @@
+"""Predict, the method that has to be fast: its requests change threads no more often than they must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from expman.protos import predict_pb2
+from expman.saved_models.status import Code, StatusError
+from expman.serving.grpc_api.event_calls import EventCall
+from expman.serving.grpc_api.exchange import CANCELLED, Exchange
+from expman.serving.grpc_api.method import Method
+from expman.serving.inference.inference import Inference
+from expman.serving.inference.predict import Prediction
+from expman.serving.inference.predict_answer import PredictAnswer
+
+# Larger requests are not decoded in gRPC's thread, where all others would wait for it.
+_LARGE_BYTES = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PredictMethod(Method):
+    """See `Method`.
+
+    Attributes:
+        prepare: decodes a request and holds its version until it is released.
+    """
+
+    prepare: Callable[[predict_pb2.PredictRequest], Prediction]
+
+    def begin(self, data: bytes, call: EventCall, threads: Executor) -> None:
+        """Answers at once what takes less time than handing it over to a thread, and the rest in one of the threads."""
+        if len(data) > _LARGE_BYTES:
+            call.keep()
+            threads.submit(self._answer_large, data, call)
+            return
+        exchange = self._exchange(call)
+        prediction = self._prepared(data, exchange)
+        if prediction is None:
+            return
+        if prediction.is_joined():
+            call.keep()
+            _join(prediction, call, exchange)
+        elif prediction.is_quick():
+            _run(prediction, call, exchange)
+        else:
+            call.keep()
+            threads.submit(_run, prediction, call, exchange)
+
+    def _answer_large(self, data: bytes, call: EventCall) -> None:
+        exchange = self._exchange(call)
+        prediction = self._prepared(data, exchange)
+        if prediction is not None:
+            (_join if prediction.is_joined() else _run)(prediction, call, exchange)
+
+    def _prepared(self, data: bytes, exchange: Exchange) -> Prediction | None:
+        """None: the request could not be decoded, and its caller knows."""
+        try:
+            return self.prepare(exchange.request(data))
+        except Exception as error:
+            exchange.fail(error)
+            return None
+
+
+def _run(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
+    """Runs a request on its own, in this thread."""
+    try:
+        with prediction.served:
+            exchange.check_is_wanted()
+            answer = prediction.run(timeout_seconds=call.time_remaining()).SerializeToString()
+    except Exception as error:
+        exchange.fail(error)
+    else:
+        exchange.finish(answer)
+
+
+def _join(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
+    """Lets a request wait for others to share a run with; the thread that runs them sends the answer."""
+    def done(answer: PredictAnswer | None, error: Exception | None) -> None:
+        prediction.served.release()
+        if error is not None:
+            exchange.fail(error)
+        else:
+            exchange.finish(answer.SerializeToString())
+
+    def cancelled() -> None:
+        if withdraw():
+            done(None, StatusError(Code.CANCELLED, CANCELLED))
+
+    try:
+        withdraw = prediction.submit(timeout_seconds=call.time_remaining(), on_done=done)
+    except Exception as error:
+        done(None, error)
+    else:
+        call.when_cancelled(cancelled)
+
+
+def predict_method(inference: Inference) -> Method:
+    """Predict, on top of `Inference`."""
+    return _PredictMethod("Predict", inference.predict, predict_pb2.PredictRequest, prepare=inference.prepare_predict)
