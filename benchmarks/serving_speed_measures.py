@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from contextlib import ExitStack
@@ -27,17 +28,23 @@ def measure_noop(setup: Setup) -> None:
 
 
 def measure_batching(setup: Setup) -> None:
-    """With and without batching: a network of two convolutions, which is quick whatever the batch, and one of 52."""
+    """As `--start_server` serves with `--batching` and without: a network of two convolutions, and one of 52.
+
+    With batching, an operation gets half of the cores, as two batches run at a time; "off, shared cores" is the same without.
+    """
     timeout_micros = int(re.search(r"batch_timeout_micros \{ value: (\d+)", _BATCHING_PARAMETERS.read_text("utf-8")).group(1))
+    shared_cores = f"--tensorflow_intra_op_parallelism={max(1, len(os.sched_getaffinity(0)) // 2)}"
     for model in ("cnn", "mobilenet"):
-        with (own_server(setup.models, model) as off,
-              own_server(setup.models, model, "--enable_batching",
-                         f"--batching_parameters_file={_BATCHING_PARAMETERS}") as on):
-            eight = interleaved({f"{model}, off": off, f"{model}, on": on}, setup, connections=8)
-            one = interleaved({f"{model}, off": off, f"{model}, on": on}, setup, connections=1)
-        print_bar(f"requests/s, {model}, on / off",
-                  ratios(eight[f"{model}, on"], eight[f"{model}, off"], requests_per_second), at_least=1.5)
-        longer = [on.p50_microseconds - off.p50_microseconds for on, off in zip(one[f"{model}, on"], one[f"{model}, off"])]
+        off, on, off_sharing = (f"{model}, {way}" for way in ("off", "on", "off, shared cores"))
+        with (own_server(setup.models, model) as without,
+              own_server(setup.models, model, "--enable_batching", f"--batching_parameters_file={_BATCHING_PARAMETERS}",
+                         shared_cores) as joining,
+              own_server(setup.models, model, shared_cores) as sharing):
+            eight = interleaved({off: without, on: joining, off_sharing: sharing}, setup, connections=8)
+            one = interleaved({off: without, on: joining}, setup, connections=1)
+        for other in (off, off_sharing):
+            print_bar(f"requests/s, {on} / {other}", ratios(eight[on], eight[other], requests_per_second), at_least=1.5)
+        longer = [joined.p50_microseconds - alone.p50_microseconds for joined, alone in zip(one[on], one[off])]
         print_bar(f"p50 on one connection, {model}, on - off", longer, at_most=timeout_micros, unit=" µs")
 
 

@@ -77,6 +77,21 @@ def test_batching_and_gpu_memory_reach_the_engine() -> None:
                             "--batching_parameters_file=/data/my batching.pbtxt"]
 
 
+@pytest.mark.parametrize("changes, expected", [
+    ({"batching_file": DEFAULT_BATCHING_FILE}, "--tensorflow_intra_op_parallelism=4"),
+    ({"batching_file": DEFAULT_BATCHING_FILE, "num_workers": 2}, "--tensorflow_intra_op_parallelism=2"),
+    ({"batching_file": DEFAULT_BATCHING_FILE, "num_workers": 16}, "--tensorflow_intra_op_parallelism=1"),
+    ({"batching_file": DEFAULT_BATCHING_FILE, "on_gpu": True}, None),
+    ({"batching_file": _BATCHING_FILE}, None),
+    ({}, None),
+])
+def test_batches_that_run_at_the_same_time_share_the_cores(
+        monkeypatch: pytest.MonkeyPatch, changes: dict, expected: str | None) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
+    arguments = [argument for argument in embedded_command(service(**changes)) if "intra_op" in argument]
+    assert arguments == ([] if expected is None else [expected])
+
+
 def test_docker_publishes_on_the_address_only_and_mounts_read_only() -> None:
     assert docker_command(service(port=9000, rest_port=9001)) == [
         "docker", "run", "--rm", "--init", "--publish", "127.0.0.1:9000:8500", "--publish", "127.0.0.1:9001:8501",

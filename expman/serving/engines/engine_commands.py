@@ -68,6 +68,7 @@ def _flags(service: Service, *, base_path: str | Path | None = None, port: int |
         "grpc_channel_arguments": f"grpc.max_receive_message_length={message_bytes},"
                                   f"grpc.max_send_message_length={message_bytes}",
         "per_process_gpu_memory_fraction": service.gpu_memory_fraction,
+        "tensorflow_intra_op_parallelism": service.intra_op_threads,
     }
     if service.batching_file is not None:
         flags |= {"enable_batching": True, "batching_parameters_file": batching_file or service.batching_file}
