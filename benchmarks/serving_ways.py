@@ -2,8 +2,9 @@
 
     python benchmarks/serving_ways.py [--way NAME …] [--rounds N] [--seconds S] [--models FOLDER]
 
-All serve the MLP of `serving_speed.py` and are asked in turn, on one connection and on eight. `listener` is the older way of gRPC
-to accept connections, `held` keeps the GIL while the model computes, `switch` is the time after which a thread must give it up.
+All serve the MLP of `serving_speed.py` and are asked in turn, on one connection and on eight. `events` are requests that gRPC's
+own thread passes on, `listener` is the older way of gRPC to accept connections, `held` keeps the GIL while the model computes,
+`switch` is the time after which a thread must give it up.
 Printed are medians over the rounds of the requests per second, the p50, and the server's CPU time for each request.
 """
 
@@ -26,6 +27,8 @@ WAYS = {
     "no-op, listener": ("--noop={answer}", _OLD_LISTENER),
     "no-op, listener, 3 threads": ("--noop={answer}", _OLD_LISTENER, "--threads=3"),
     "no-op, event loop": ("--noop={answer}", "--transport=loop"),
+    "no-op, events": ("--noop={answer}", "--transport=events"),
+    "no-op, events, listener": ("--noop={answer}", "--transport=events", _OLD_LISTENER),
     "8 threads": (),
     "8 threads, gRPC parses": ("--grpc_parses",),
     "8 threads, GIL held": ("--holds_gil",),
@@ -43,6 +46,11 @@ WAYS = {
     "event loop, GIL held": ("--transport=loop", "--holds_gil"),
     "event loop, 8 threads": ("--transport=loop_and_pool",),
     "event loop, 1 thread": ("--transport=loop_and_pool", "--threads=1"),
+    "events, 8 threads, listener": ("--transport=events_and_pool", _OLD_LISTENER),
+    "events, 3 threads, listener": ("--transport=events_and_pool", _OLD_LISTENER, "--threads=3"),
+    "events": ("--transport=events",),
+    "events, listener": ("--transport=events", _OLD_LISTENER),
+    "events, listener, held": ("--transport=events", _OLD_LISTENER, "--holds_gil"),
     "the server": None,
     "the server, 2 workers": None,
 }

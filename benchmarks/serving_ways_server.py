@@ -1,6 +1,6 @@
 """One way of `serving_ways.py` to put the project's own inference behind gRPC.
 
-    python benchmarks/serving_ways_server.py PORT BASE_PATH [--transport pool|loop|loop_and_pool] [--threads N] …
+    python benchmarks/serving_ways_server.py PORT BASE_PATH [--transport pool|events|loop|…] [--threads N] …
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from expman.protos import predict_pb2  # noqa: E402
 from expman.saved_models.predictor import SavedModelPredictor  # noqa: E402
 from expman.saved_models.session import SessionOptions  # noqa: E402
 from expman.saved_models.tensorflow_c_api import tensorflow_library  # noqa: E402
+from expman.serving.grpc_api.event_calls import EventCall, EventMethods  # noqa: E402
 from expman.serving.inference.inference import Inference  # noqa: E402
 from expman.serving.models.model_config import ModelConfig  # noqa: E402
 from expman.serving.models.model_store import ModelStore  # noqa: E402
 
+_TRANSPORTS = ("pool", "loop", "loop_and_pool", "events", "events_and_pool")
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 Answer = Callable[[Any, Any], bytes]
@@ -37,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("port", type=int)
     parser.add_argument("base_path", type=Path)
-    parser.add_argument("--transport", choices=("pool", "loop", "loop_and_pool"), default="pool")
+    parser.add_argument("--transport", choices=_TRANSPORTS, default="pool")
     parser.add_argument("--threads", type=int, default=8, help="of the pool")
     parser.add_argument("--noop", type=Path, help="answer with this file instead of a model")
     parser.add_argument("--grpc_parses", action="store_true", help="gRPC makes messages of bytes, not the handler")
@@ -54,8 +56,9 @@ def main() -> None:
     if options.freezes_gc:
         gc.collect()
         gc.freeze()
-    handlers = {"pool": _in_pool, "loop": _in_loop, "loop_and_pool": _in_loop_and_pool}
-    handlers[options.transport](answer, options)
+    transports = {"pool": _in_pool, "loop": _in_loop, "loop_and_pool": _in_loop_and_pool, "events": _in_events,
+                  "events_and_pool": _in_events_and_pool}
+    transports[options.transport](answer, options)
 
 
 def _noop(file: Path) -> Answer:
@@ -95,8 +98,35 @@ def _in_pool(answer: Answer, options: argparse.Namespace) -> None:
     """A thread of a pool for each request that runs."""
     server = grpc.server(ThreadPoolExecutor(options.threads), options=_OPTIONS)
     server.add_generic_rpc_handlers([_handler(answer, options)])
+    _serve(server, options)
+
+
+def _in_events(answer: Answer, options: argparse.Namespace) -> None:
+    """gRPC's own thread answers: one request at a time."""
+    _serve_events(lambda request, call: call.finish(answer(request, call)), options)
+
+
+def _in_events_and_pool(answer: Answer, options: argparse.Namespace) -> None:
+    """gRPC's own thread takes requests, threads of a pool answer them."""
+    pool = ThreadPoolExecutor(options.threads)
+
+    def begin(request: bytes, call: EventCall) -> None:
+        call.keep()
+        pool.submit(lambda: call.finish(answer(request, call)))
+
+    _serve_events(begin, options)
+
+
+def _serve_events(begin: Callable[[bytes, EventCall], None], options: argparse.Namespace) -> None:
+    server = grpc.server(ThreadPoolExecutor(1), options=_OPTIONS)
+    _serve(server, options, EventMethods(server, {"/tensorflow.serving.PredictionService/Predict": begin}))
+
+
+def _serve(server: grpc.Server, options: argparse.Namespace, event_methods: EventMethods | None = None) -> None:
     server.add_insecure_port(f"127.0.0.1:{options.port}")
     server.start()
+    if event_methods is not None:
+        event_methods.start()
     print("ready", flush=True)
     server.wait_for_termination()
 

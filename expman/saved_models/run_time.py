@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
 # Loops, which the values of an input may keep turning; what waits for files; and what calls Python back.
-_UNFORESEEABLE = frozenset({"Enter", "EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "StatelessWhile", "While", "WriteFile"})
+_UNFORESEEABLE = frozenset({
+    "Enter", "EagerPyFunc", "PyFunc", "PyFuncStateless", "ReadFile", "StatelessWhile", "While", "WriteFile"})
 
 
 def is_foreseeable(meta_graph: MetaGraphDef) -> bool:

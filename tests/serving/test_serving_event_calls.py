@@ -1,4 +1,4 @@
-"""Requests that gRPC's own thread takes: they are answered as from a pool of threads, and never keep others waiting for long."""
+"""Requests that gRPC's own thread takes are answered as from a pool of threads, and keep nobody waiting for long."""
 
 from __future__ import annotations
 

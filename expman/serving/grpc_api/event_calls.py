@@ -1,12 +1,12 @@
 """Takes calls from gRPC as they come off the network, in the thread that reads them.
 
-`grpc.server` hands each call to a thread of a pool, which waits there until gRPC's own thread has read the request: two ways from
-thread to thread, each of which takes longer than a small model computes. Here gRPC's thread passes the request on itself. A server
-that does nothing answers three times as many requests so (docs/serving_speed.md).
+`grpc.server` hands each call to a thread of a pool, which waits there until gRPC's own thread has read the request: two ways
+from thread to thread, each of which takes longer than a small model computes. Here gRPC's thread passes the request on itself.
+A server that does nothing answers more than twice as many requests so (docs/serving_speed.md).
 
 grpcio has no public interface for this. What is used of its inner parts is what its own server does with them in version 1.85.1:
-registered methods, whose events a callable as tag receives. `has_event_calls` tells whether they are there; methods that are not
-taken so work as handlers, only slower.
+registered methods, whose events a callable as tag receives. `has_event_calls` tells whether they are there; without them the
+methods work as handlers, only slower.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class EventMethods:
 
     Arguments:
         server: not started yet.
-        methods: path, as `/package.Service/Method` -> what begins to answer a request. It is called in gRPC's thread, where all
-            others wait for it: what may take long, it does elsewhere, after `EventCall.keep`.
+        methods: path, as `/package.Service/Method` -> what begins to answer a request. It is called in gRPC's thread, where
+            all others wait for it: what may take long, it does elsewhere, after `EventCall.keep`.
     """
 
     def __init__(self, server: grpc.Server, methods: Mapping[str, Callable[[bytes, EventCall], None]]) -> None:
