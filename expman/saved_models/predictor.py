@@ -43,6 +43,9 @@ class Predictor(Protocol):
             StatusError: a value does not fit, an operation failed (in TensorFlow's own words), or the time is over.
         """
 
+    def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
+        """Whether a run will take no longer than handing it over to another thread would."""
+
     def close(self) -> None:
         """Gives the model's memory back; call it after the last `run` has returned."""
 

@@ -134,9 +134,10 @@ def test_requests_wait_for_half_as_many_as_came_together_lately(doubler: _Double
     assert [len(x) for x in doubler.runs] == [4] * 16
     predictor._queue._max_batch_size = 100
     doubler.gate.clear()
-    futures = [threads.submit(predictor.run, {"x": np.array([value])}, ["y"]) for value in range(3)]
-    _wait_until(lambda: len(doubler.runs) == 17)
-    _wait_until(lambda: _num_waiting(predictor) == 1)  # The first half runs; the third request waits for a fourth.
+    futures = [threads.submit(predictor.run, {"x": np.array([value])}, ["y"]) for value in range(2)]
+    _wait_until(lambda: len(doubler.runs) == 17)  # The first half runs; the third request waits for a fourth.
+    futures.append(threads.submit(predictor.run, {"x": np.array([2])}, ["y"]))
+    _wait_until(lambda: _num_waiting(predictor) == 1)
     futures.append(threads.submit(predictor.run, {"x": np.array([3])}, ["y"]))
     doubler.gate.set()
     assert [future.result()[0].tolist() for future in futures] == [[0], [2], [4], [6]]

@@ -84,6 +84,12 @@ def test_deep_nesting_is_refused(depth: int) -> None:
     assert _fault(b'{"a":' * depth + b"1" + b"}" * depth).startswith("JSON Parse error: ")
 
 
+def test_many_quotation_marks_in_a_string_without_end_take_no_longer_than_other_text() -> None:
+    # Were each of them looked at as the begin of a string, this would take hours.
+    assert _fault(b'{"a": "' + b'\\"' * 1_000_000) == (
+        "JSON Parse error: Missing a closing quotation mark in string. at offset: 6")
+
+
 @pytest.mark.parametrize(("body", "text"), [
     (b"[1, 2]", "[\n    1,\n    2\n]"), (b'"a"', '"a"'), (b"1.5", "1.5"), (b"2.0", "2.0"), (b"1e39", "1e+39"),
     (b"null", "null"), (b"NaN", "NaN")])

@@ -105,6 +105,10 @@ class BatchedPredictor:
         self._queue.add(tasks)
         return partial(request.withdraw, tasks)
 
+    def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
+        """Never: a run waits for others to share it."""
+        return False
+
     def close(self) -> None:
         """Answers the requests that wait, then gives the model's memory back; refuses new ones."""
         self._queue.close()

@@ -79,10 +79,14 @@ def _join(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
     """Lets a request wait for others to share a run with; the thread that runs them sends the answer."""
     def done(answer: PredictAnswer | None, error: Exception | None) -> None:
         prediction.served.release()
-        if error is not None:
-            exchange.fail(error)
+        try:
+            if error is not None:
+                raise error
+            serialized = answer.SerializeToString()
+        except Exception as fault:
+            exchange.fail(fault)
         else:
-            exchange.finish(answer.SerializeToString())
+            exchange.finish(serialized)
 
     def cancelled() -> None:
         if withdraw():

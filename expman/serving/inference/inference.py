@@ -21,7 +21,7 @@ from expman.serving.inference.predict import Prediction
 from expman.serving.inference.predict_answer import PredictAnswer
 from expman.serving.inference.regress import regression_result, regression_signature
 from expman.serving.models.model_config import model_configs
-from expman.serving.models.model_store import ModelStore, VersionStatus
+from expman.serving.models.model_store import ModelStore, ServedVersion, VersionStatus
 
 _METADATA_FIELD = "signature_def"
 _NO_SIGNATURE = "No signature was found with the name: {}"
@@ -52,17 +52,21 @@ class Inference:
         """Runs a signature on arrays; the answer stands for a PredictResponse."""
         name, version, label = wanted_model(request)
         with self._store.acquire(name, version=version, label=label) as served:
-            return Prediction(served, request, typed_fields=self._typed_fields).run(timeout_seconds=timeout_seconds)
+            return self._prediction(served, request).run(timeout_seconds=timeout_seconds)
 
     def prepare_predict(self, request: predict_pb2.PredictRequest) -> Prediction:
         """Decodes a request, to be run later; its version is held until the caller releases it."""
         name, version, label = wanted_model(request)
         served = self._store.acquire(name, version=version, label=label)
         try:
-            return Prediction(served, request, typed_fields=self._typed_fields)
+            return self._prediction(served, request)
         except BaseException:
             served.release()
             raise
+
+    def _prediction(self, served: ServedVersion, request: predict_pb2.PredictRequest) -> Prediction:
+        return Prediction(served, signature_name=request.model_spec.signature_name, inputs=request.inputs,
+                          output_filter=request.output_filter, typed_fields=self._typed_fields)
 
     def classify(self, request: classification_pb2.ClassificationRequest, *, timeout_seconds: float | None = None
                  ) -> classification_pb2.ClassificationResponse:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expman.protos import predict_pb2
 from expman.saved_models.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
 from expman.saved_models.status import Code, StatusError
 from expman.saved_models.tensor_codec import to_numpy
@@ -30,7 +29,9 @@ class Prediction:
 
     Arguments:
         served: the version that answers; the caller holds it, until the end.
-        request: names the signature, the inputs and the outputs.
+        signature_name: '' for `serving_default`.
+        inputs: alias -> value.
+        output_filter: the aliases of the outputs that are wanted; all when it is empty.
         typed_fields: answer in `float_val` and its like; False for `tensor_content`.
 
     Raises:
@@ -39,20 +40,22 @@ class Prediction:
 
     __slots__ = ("_aliases", "_feeds", "_fetches", "_name", "_signature", "_typed_fields", "served")
 
-    def __init__(self, served: ServedVersion, request: predict_pb2.PredictRequest, *, typed_fields: bool) -> None:
+    def __init__(self, served: ServedVersion, *, signature_name: str, inputs: Mapping[str, TensorProto | np.ndarray],
+                 output_filter: Sequence[str] = (), typed_fields: bool = True) -> None:
         self.served = served
         self._name, self._signature = wanted_signature(
-            request.model_spec.signature_name, served.predictor.signatures, code=Code.FAILED_PRECONDITION,
+            signature_name, served.predictor.signatures, code=Code.FAILED_PRECONDITION,
             words='Serving signature key "{}" not found.')
-        self._feeds = _feeds(request, self._signature)
-        self._aliases = _output_aliases(request, self._signature)
+        self._feeds = _feeds(inputs, self._signature)
+        self._aliases = _output_aliases(output_filter, self._signature)
         outputs = self._signature.outputs
         self._fetches = [outputs[alias].name for alias in self._aliases]
         self._typed_fields = typed_fields
 
     def is_joined(self) -> bool:
         """Whether it waits for other requests to share a run with: `submit` it rather than `run` it."""
-        return isinstance(self.served.predictor, BatchedPredictor)
+        # One without samples has nothing to share, and would be run by who submits it.
+        return isinstance(self.served.predictor, BatchedPredictor) and all(map(np.size, self._feeds.values()))
 
     def is_quick(self) -> bool:
         """Whether its run takes no longer than handing it over to another thread would."""
@@ -91,9 +94,9 @@ class Prediction:
         return StatusError(fault.code, fault.message + _differences(self._feeds, self._signature))
 
 
-def _feeds(request: predict_pb2.PredictRequest, signature: SignatureDef) -> dict[str, np.ndarray]:
-    """Tensor name -> value of the request's inputs, and of the signature's defaults for those that it leaves out."""
-    received, known = request.inputs, signature.inputs
+def _feeds(received: Mapping[str, TensorProto | np.ndarray], signature: SignatureDef) -> dict[str, np.ndarray]:
+    """Tensor name -> value of a request's inputs, and of the signature's defaults for those that it leaves out."""
+    known = signature.inputs
     if len(received) > len(known) or len(received) < len(known) and not signature.defaults:
         raise StatusError(Code.INVALID_ARGUMENT, (
             f"input size does not match signature: {len(received)}!={len(known)} len({_set(received)}) != "
@@ -104,21 +107,22 @@ def _feeds(request: predict_pb2.PredictRequest, signature: SignatureDef) -> dict
         if alias not in known:
             raise StatusError(Code.INVALID_ARGUMENT, (
                 f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {_set(known)}."))
-        feeds[known[alias].name] = _decoded(alias, tensor)
+        feeds[known[alias].name] = tensor if isinstance(tensor, np.ndarray) else _decoded(alias, tensor)
     if len(received) < len(known):
         for alias in set(known) - set(received):
             if alias not in signature.defaults:
-                raise StatusError(Code.INVALID_ARGUMENT, f"input '{alias}' is missing, and the signature has no default for it")
+                raise StatusError(Code.INVALID_ARGUMENT,
+                                  f"input '{alias}' is missing, and the signature has no default for it")
             feeds[known[alias].name] = to_numpy(signature.defaults[alias])
     return feeds
 
 
-def _output_aliases(request: predict_pb2.PredictRequest, signature: SignatureDef) -> list[str]:
+def _output_aliases(output_filter: Sequence[str], signature: SignatureDef) -> list[str]:
     outputs = signature.outputs
-    if not request.output_filter:
+    if not output_filter:
         return list(outputs)
     aliases: list[str] = []
-    for alias in request.output_filter:
+    for alias in output_filter:
         if alias not in outputs:
             raise StatusError(Code.INVALID_ARGUMENT, (
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in the set {_set(outputs)}."))

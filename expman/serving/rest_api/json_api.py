@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from expman.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, predict_pb2, regression_pb2
+import numpy as np
+
+from expman.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, regression_pb2
 from expman.saved_models.status import Code, StatusError
-from expman.saved_models.tensor_codec import to_tensor_proto
 from expman.serving.inference.inference import Inference
 from expman.serving.inference.model_spec import DEFAULT_SIGNATURE_NAME
-from expman.serving.models.model_store import ModelStore
+from expman.serving.inference.predict import Prediction
+from expman.serving.models.model_store import ModelStore, ServedVersion
 from expman.serving.rest_api.json_answers import (
     classification_answer,
-    column_answer,
     metadata_answer,
     regression_answer,
-    row_answer,
     status_answer,
 )
-from expman.serving.rest_api.json_documents import parse_object
-from expman.serving.rest_api.json_requests import asks_for_rows, examples_input, predict_inputs, signature_name
+from expman.serving.rest_api.json_documents import parse_object, parse_strictly
+from expman.serving.rest_api.json_predictions import JsonPrediction
+from expman.serving.rest_api.json_requests import (
+    asks_for_rows,
+    examples_input,
+    predict_inputs,
+    predict_inputs_or_none,
+    signature_name,
+)
 from expman.serving.rest_api.paths import ModelPath
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
+
+
+_ReadInputs = Callable[[Mapping[str, Any], Mapping[str, "TensorInfo"]], dict[str, np.ndarray] | None]
 
 
 class JsonApi:
@@ -42,18 +52,29 @@ class JsonApi:
     def predict(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
         """Runs a signature on the arrays of the body."""
         document = parse_object(body)
-        name = signature_name(document)
-        # Held until the answer is there, so that one version explains the inputs and computes the outputs.
         with self._store.acquire(path.name, version=path.version, label=path.label) as served:
-            inputs = _known_inputs(served.predictor.signatures, name)
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = path.name
-            request.model_spec.version.value = served.number
-            request.model_spec.signature_name = name
-            for alias, array in predict_inputs(document, inputs).items():
-                request.inputs[alias].CopyFrom(to_tensor_proto(array, typed_fields=False))
-            outputs = self._inference.predict(request, timeout_seconds=timeout_seconds).outputs
-        return row_answer(outputs) if asks_for_rows(document) else column_answer(outputs)
+            prediction = _prediction(served, document, predict_inputs)
+            outputs = prediction.run(timeout_seconds=timeout_seconds)
+        return prediction.written(outputs)
+
+    def prepare_predict(self, path: ModelPath, body: bytes) -> JsonPrediction | None:
+        """Reads a request to predict, to be run later; its version is held until the caller releases it.
+
+        Returns:
+            None where that may take long, as it does to read what is no strict JSON, or to find the value that does not fit:
+            `predict` answers such a request.
+        """
+        document = parse_strictly(body)
+        if type(document) is not dict:
+            return None
+        served = self._store.acquire(path.name, version=path.version, label=path.label)
+        prediction = None
+        try:
+            prediction = _prediction(served, document, predict_inputs_or_none)
+        finally:
+            if prediction is None:
+                served.release()
+        return prediction
 
     def classify(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
         """Runs a signature that classifies on the examples of the body."""
@@ -84,6 +105,15 @@ class JsonApi:
         path.fill(request.model_spec)
         request.model_spec.signature_name = signature_name(document)
         request.input.CopyFrom(examples_input(document))
+
+
+def _prediction(served: ServedVersion, document: Mapping[str, Any], read_inputs: _ReadInputs) -> JsonPrediction | None:
+    """None: the inputs could not be read."""
+    name = signature_name(document)
+    arrays = read_inputs(document, _known_inputs(served.predictor.signatures, name))
+    if arrays is None:
+        return None
+    return JsonPrediction(Prediction(served, signature_name=name, inputs=arrays), has_rows=asks_for_rows(document))
 
 
 def _known_inputs(signatures: Mapping[str, Any], name: str) -> Mapping[str, TensorInfo]:

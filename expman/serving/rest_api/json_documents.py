@@ -17,7 +17,8 @@ from expman.serving.rest_api.json_numbers import number_texts
 _LONGEST_QUOTED_TEXT = 512
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
-_STRING = r'"(?:[^"\\]++|\\.)*+"'
+# The end of the text ends it too: else each quotation mark after a missing one would be looked at up to there.
+_STRING = r'"(?:[^"\\]++|\\.)*+"?'
 _STRING_OR_BRACKET = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 # `Inf` is allowed beside `Infinity`; a string is matched as a whole, so that its text stays as it is.
 _STRING_OR_INF = re.compile(rf"{_STRING}|\bInf(?!inity)", re.DOTALL)
@@ -48,14 +49,21 @@ def parse_object(body: bytes) -> dict[str, Any]:
     Raises:
         StatusError: INVALID_ARGUMENT, the body is no JSON or no object; tells what and where.
     """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # Strict JSON lacks those numbers; and this reader's words for a fault are not those that are wanted.
+    document = parse_strictly(body)
+    if document is None:
+        # Strict JSON lacks those numbers; and its reader's words for a fault are not those that are wanted.
         document = _parse_leniently(body)
     if type(document) is not dict:
         raise StatusError(Code.INVALID_ARGUMENT, f"JSON Value: {json_text(document)} Is not object")
     return document
+
+
+def parse_strictly(body: bytes) -> Any:
+    """Reads JSON without those extra numbers, at the same pace whatever it is: None for what is no such JSON, or is `null`."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def json_type_name(value: object) -> str:

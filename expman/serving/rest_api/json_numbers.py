@@ -12,7 +12,8 @@ _SMALLEST_VECTOR = 64  # Fewer numbers are written faster one by one.
 # Powers of ten up to this one are exact in a double, and a product or quotient with one is rounded correctly.
 _LARGEST_EXACT_POWER = 22
 _LARGEST_POWER = 300  # Greater ones leave the range of a double.
-_NEAR = 2.0**-22  # Relative; more than the distance of a decimal from the float32 that it is read as.
+_NEAR = 2.0**-22  # Relative; more than the distance of a decimal from the float32 that it is read as …
+_TINY = float(np.finfo(np.float32).tiny)  # … unless that is smaller than this.
 
 
 def number_texts(values: np.ndarray) -> list[str]:
@@ -40,7 +41,9 @@ def _number_text(value: float, kind: type[np.floating], digits: int) -> str:
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     text = f"{value:.6g}"
-    if kind(text) != value:
+    distance = abs(float(text) - value)
+    # Reading the text in the number's own precision takes longer than all the rest; it is seldom close enough to need it.
+    if distance and (abs(value) >= _TINY and distance > abs(value) * _NEAR or kind(text) != value):
         text = f"{value:.{digits}g}"
     return text if "." in text or "e" in text else f"{text}.0"
 

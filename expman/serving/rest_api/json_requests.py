@@ -61,6 +61,20 @@ def predict_inputs(document: Mapping[str, Any], inputs: Mapping[str, TensorInfo]
     Raises:
         StatusError: INVALID_ARGUMENT, the request does not fit the signature, or its values not the types.
     """
+    arrays = predict_inputs_or_none(document, inputs)
+    if arrays is not None:
+        return arrays
+    if asks_for_rows(document):
+        raise _first_fault_of_rows(document[_INSTANCES], inputs)
+    raise _first_fault_of_columns(document[_INPUTS], inputs)
+
+
+def predict_inputs_or_none(document: Mapping[str, Any], inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray] | None:
+    """As `predict_inputs`, but None where values do not fit: to find out which one takes far longer than all the rest.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT, something else is wrong.
+    """
     if not asks_for_rows(document):
         return _columns(document[_INPUTS], inputs)
     instances = document[_INSTANCES]
@@ -71,36 +85,48 @@ def predict_inputs(document: Mapping[str, Any], inputs: Mapping[str, TensorInfo]
     return _rows(instances, inputs)
 
 
-def _columns(value: Any, inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
-    if type(value) is not dict or is_base64(value):
+def _columns(value: Any, inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray] | None:
+    if not _is_named(value):
         if len(inputs) > 1:
             raise _fault("inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
                          "tensorinfo_map")
-        name, tensor = next(iter(inputs.items()))
-        return {name: array_of(value, tensor.dtype)}
+        value = dict.fromkeys(inputs, value)
     arrays = {}
-    for name, tensor in sorted(inputs.items()):
+    for name in sorted(inputs):
         if name not in value:
             raise _fault(f"Missing named input: {name} in '{_INPUTS}' object.")
-        arrays[name] = array_of(value[name], tensor.dtype)
+        array = array_or_none(value[name], inputs[name].dtype)
+        if array is None:
+            return None
+        arrays[name] = array
     return arrays
 
 
-def _rows(instances: Sequence[Any], inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray]:
+def _first_fault_of_columns(value: Any, inputs: Mapping[str, TensorInfo]) -> StatusError:
+    values = value if _is_named(value) else dict.fromkeys(inputs, value)
+    for name in sorted(inputs):
+        try:
+            array_of(values[name], inputs[name].dtype)
+        except StatusError as error:
+            return error
+    raise AssertionError("inputs that fit one by one fit together")
+
+
+def _rows(instances: Sequence[Any], inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray] | None:
     if not _is_named(instances[0]):
         if len(inputs) > 1:
             raise _fault("instances is a plain list, but expecting list of objects as multiple input tensors required as per "
                          "tensorinfo_map")
         name, = inputs
         columns = None if any(map(_is_named, instances)) else {name: instances}
-    elif set(map(type, instances)) == {dict} and all(instance.keys() == inputs.keys() for instance in instances):
-        columns = {name: list(map(itemgetter(name), instances)) for name in inputs}
     else:
-        columns = None
-    arrays = {} if columns is None else {name: array_or_none(column, inputs[name].dtype) for name, column in columns.items()}
-    if columns is None or any(array is None for array in arrays.values()):
-        raise _first_fault_of_rows(instances, inputs)
-    return arrays
+        names = set(inputs)
+        are_alike = set(map(type, instances)) == {dict} and all(instance.keys() == names for instance in instances)
+        columns = {name: list(map(itemgetter(name), instances)) for name in inputs} if are_alike else None
+    if columns is None:
+        return None
+    arrays = {name: array_or_none(column, inputs[name].dtype) for name, column in columns.items()}
+    return None if any(array is None for array in arrays.values()) else arrays
 
 
 def _is_named(instance: Any) -> bool:

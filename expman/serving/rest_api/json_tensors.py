@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from itertools import chain
 from typing import Any
 
@@ -118,19 +119,25 @@ def _strings(leaves: list[Any]) -> np.ndarray | None:
 
 def _floats(leaves: list[Any], dtype: np.dtype) -> np.ndarray | None:
     doubles = np.array(leaves, np.float64)
-    limits = ml_dtypes.finfo(dtype)
     magnitudes = np.abs(doubles)
-    if (magnitudes[np.isfinite(doubles)] > float(limits.max)).any():
-        return None
-    for index in np.flatnonzero(magnitudes > _largest_whole_number(dtype)):
-        if type(leaves[index]) is int:
+    largest, largest_whole_number = _limits(dtype)
+    if np.fmax.reduce(magnitudes, initial=0.0) > largest_whole_number:
+        if (magnitudes[np.isfinite(doubles)] > largest).any():
             return None
+        for index in np.flatnonzero(magnitudes > largest_whole_number):
+            if type(leaves[index]) is int:
+                return None
     return doubles.astype(dtype)
 
 
-def _largest_whole_number(dtype: np.dtype) -> int:
-    """The greatest of those that can all be told apart; TensorFlow Serving takes whole numbers up to there only."""
-    return 2 ** (ml_dtypes.finfo(dtype).nmant + 1) - 1
+@functools.cache
+def _limits(dtype: np.dtype) -> tuple[float, int]:
+    """The greatest number of a floating-point type, and the greatest of the whole numbers that can all be told apart.
+
+    TensorFlow Serving takes whole numbers up to there only.
+    """
+    limits = ml_dtypes.finfo(dtype)
+    return float(limits.max), 2 ** (limits.nmant + 1) - 1
 
 
 def _first_shape(value: Any) -> list[int]:

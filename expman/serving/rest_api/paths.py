@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -40,6 +41,7 @@ class ModelPath:
             spec.version_label = self.label
 
 
+@functools.lru_cache(maxsize=128)
 def parse_model_path(method: str, path: str) -> ModelPath:
     """Reads a path of the API.
 

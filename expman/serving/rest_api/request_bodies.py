@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -31,20 +31,27 @@ async def read_body(request: web.BaseRequest, *, max_bytes: int) -> bytes:
     """
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
-    body = bytearray()
-    loop = asyncio.get_running_loop()
-    started = loop.time()
     try:
-        async with asyncio.timeout(patience_seconds(0)) as timer:
-            while chunk := await request.content.readany():
-                body += chunk
-                if len(body) > max_bytes:
-                    raise _too_large(max_bytes)
-                timer.reschedule(started + patience_seconds(len(body)))
+        # Small ones come together with their headers: there is nothing to wait for.
+        body = request.content.read_nowait() if request.content.is_eof() else await _received(request.content, max_bytes)
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="The request came too slowly.") from None
     except (RequestPayloadError, HttpProcessingError) as error:
         raise web.HTTPBadRequest(text=f"The body of the request is broken: {error}") from None
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    return body
+
+
+async def _received(content: StreamReader, max_bytes: int) -> bytes:
+    """Waits for a body: for all of it, or until it is too large."""
+    body = bytearray()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    async with asyncio.timeout(patience_seconds(0)) as timer:
+        while len(body) <= max_bytes and (chunk := await content.readany()):
+            body += chunk
+            timer.reschedule(started + patience_seconds(len(body)))
     return bytes(body)
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 from aiohttp import hdrs, web
 
 from expman.saved_models.status import Code, StatusError
-from expman.serving.metrics import REQUESTS, observe_request
+from expman.serving.metrics import REQUESTS
 from expman.serving.models.model_store import ModelStore
+from expman.serving.rest_api.inferences import Inferences
 from expman.serving.rest_api.json_answers import error_answer
 from expman.serving.rest_api.json_api import JsonApi
 from expman.serving.rest_api.paths import METADATA, READY, STATUS, ModelPath, parse_model_path
-from expman.serving.rest_api.request_bodies import accepts_gzip, decoded_body, gzipped, patience_seconds, read_body
+from expman.serving.rest_api.request_bodies import patience_seconds, read_body
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ _CORS_HEADERS = {
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Content-Type",
 }
 _JSON = "application/json"
-# Smaller ones fit into one packet as they are.
-_SMALLEST_COMPRESSED_BYTES = 1400
+# So much is taken for sending without a wait when nothing else waits: asyncio's limit is twice as high.
+_SMALL_ANSWER_BYTES = 2**15
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -66,9 +66,8 @@ class RestApp:
         self.is_draining = False
         self._api = api
         self._store = store
-        self._workers = workers
         self._reporters = reporters
-        self._timeout_seconds = timeout_seconds
+        self._inferences = Inferences(api=api, workers=workers, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
         self._max_body_bytes = max_body_bytes
         self._enable_cors = enable_cors
         self._prometheus_path = prometheus_path
@@ -113,8 +112,11 @@ class RestApp:
         return response
 
     async def _send(self, request: web.Request, response: web.Response) -> None:
+        num_bytes = len(response.body or b"")
+        is_sent_at_once = num_bytes <= _SMALL_ANSWER_BYTES and request.transport is not None \
+            and not request.transport.get_write_buffer_size()
         try:
-            async with asyncio.timeout(patience_seconds(len(response.body or b""))):
+            async with asyncio.timeout(None if is_sent_at_once else patience_seconds(num_bytes)):
                 await response.prepare(request)
                 await response.write_eof()
         except TimeoutError:
@@ -170,40 +172,13 @@ class RestApp:
 
     async def _infer(self, request: web.Request, model: ModelPath) -> web.Response:
         body = await read_body(request, max_bytes=self._max_body_bytes)
-        started = time.monotonic()
-        answer, is_compressed = await asyncio.get_running_loop().run_in_executor(
-            self._workers, self._answer, model, body, request.headers, started)
+        answer, is_compressed = await self._inferences.answer(
+            model, body, request.headers, is_wanted=lambda: request.transport is not None)
         response = _json_response(200, answer)
         response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
         if is_compressed:
             response.headers[hdrs.CONTENT_ENCODING] = "gzip"
         return response
-
-    def _answer(self, model: ModelPath, body: bytes, headers: Mapping[str, str], started: float) -> tuple[bytes, bool]:
-        """Computes an answer, in a worker's thread; tells too whether it is compressed."""
-        code = Code.INTERNAL
-        try:
-            body = decoded_body(body, encoding=headers.get(hdrs.CONTENT_ENCODING, ""), max_bytes=self._max_body_bytes)
-            answer = self._computed(model, body, started=started)
-            code = Code.OK
-        except StatusError as fault:
-            code = fault.code
-            raise
-        except web.HTTPException:
-            code = Code.INVALID_ARGUMENT
-            raise
-        finally:
-            observe_request(model.action, model=model.name, entrypoint="REST", code=code, seconds=time.monotonic() - started)
-        if len(answer) < _SMALLEST_COMPRESSED_BYTES or not accepts_gzip(headers.get(hdrs.ACCEPT_ENCODING, "")):
-            return answer, False
-        return gzipped(answer), True
-
-    def _computed(self, model: ModelPath, body: bytes, *, started: float) -> bytes:
-        timeout_seconds = None
-        if self._timeout_seconds is not None:
-            timeout_seconds = self._timeout_seconds - (time.monotonic() - started)
-        method = {"predict": self._api.predict, "classify": self._api.classify, "regress": self._api.regress}[model.action]
-        return method(model, body, timeout_seconds=timeout_seconds)
 
 
 def _json_response(status: int, body: bytes) -> web.Response:
