@@ -28,6 +28,9 @@ _LENGTH_DELIMITED = 2  # The wire type of packed repeated fields.
 # Requests may carry any shape; what is remembered of them must stay small.
 _MAX_REMEMBERED_SHAPE_BYTES = 256
 
+# Up to this size a copy takes less time than a view.
+_SMALL_BYTES = 4096
+
 # Up to so many elements, one by one is faster than what it takes to set up the faster ways.
 _FEW_ELEMENTS = 50
 
@@ -144,14 +147,16 @@ def serialized_tensor(array: np.ndarray, *, typed_fields: bool = True) -> list[b
     if not array.size:
         return [begin]
     if not typed_fields:
-        return [begin, _tag("tensor_content"), varint(array.nbytes), _bytes_of(array)]
+        return [begin, _begin_of_field("tensor_content", array.nbytes), _bytes_of(array)]
     if element_type.is_copied_as_bytes:
-        return [begin, _tag(element_type.field), varint(array.nbytes), _bytes_of(array)]
+        return [begin, _begin_of_field(element_type.field, array.nbytes), _bytes_of(array)]
     packed = packed_varints(array.ravel().view(element_type.stored_dtype))
-    return [begin, _tag(element_type.field), varint(len(packed)), packed]
+    return [begin, _begin_of_field(element_type.field, len(packed)), packed]
 
 
-def _bytes_of(array: np.ndarray) -> memoryview:
+def _bytes_of(array: np.ndarray) -> bytes | memoryview:
+    if array.nbytes <= _SMALL_BYTES:
+        return array.tobytes()
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
@@ -221,9 +226,10 @@ def _typed_elements(values: Sequence, element_type: _ElementType) -> np.ndarray:
     return stored.view(element_type.dtype)
 
 
-@functools.cache
-def _tag(field: str) -> bytes:
-    return varint(tensor_pb2.TensorProto.DESCRIPTOR.fields_by_name[field].number << 3 | _LENGTH_DELIMITED)
+@functools.lru_cache(maxsize=1024)
+def _begin_of_field(field: str, num_bytes: int) -> bytes:
+    tag = varint(tensor_pb2.TensorProto.DESCRIPTOR.fields_by_name[field].number << 3 | _LENGTH_DELIMITED)
+    return tag + varint(num_bytes)
 
 
 def _byte_strings(array: np.ndarray) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -38,7 +39,7 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[tuple[str, str], int] = {}
+        self._counts: Counter[tuple[str, int]] = Counter()
         self._latencies: dict[tuple[str, str, str], _Histogram] = {}
 
     def observe(self, method: str, *, model: str, entrypoint: str, code: int, seconds: float) -> None:
@@ -51,16 +52,19 @@ class RequestMetrics:
             code: a `Code`.
         """
         with self._lock:
-            count = model, Code(code).name
-            if count not in self._counts and len(self._counts) >= _MOST_SERIES:
-                count = _OTHER_MODELS, Code(code).name
-            self._counts[count] = self._counts.get(count, 0) + 1
+            count = model, code
+            if count in self._counts:
+                self._counts[count] += 1
+            else:
+                self._counts[count if len(self._counts) < _MOST_SERIES else (_OTHER_MODELS, code)] += 1
             if code != Code.OK:
                 return
             series = model, method, entrypoint
-            if series not in self._latencies and len(self._latencies) >= _MOST_SERIES:
-                series = _OTHER_MODELS, method, entrypoint
-            histogram = self._latencies.setdefault(series, _Histogram())
+            histogram = self._latencies.get(series)
+            if histogram is None:
+                if len(self._latencies) >= _MOST_SERIES:
+                    series = _OTHER_MODELS, method, entrypoint
+                histogram = self._latencies.setdefault(series, _Histogram())
             histogram.counts[bisect.bisect_left(_BOUNDS, seconds * 1e6)] += 1
             histogram.microseconds += seconds * 1e6
 
@@ -68,8 +72,8 @@ class RequestMetrics:
         """All of it in Prometheus' text format."""
         lines = [f"# TYPE {_COUNT} counter"]
         with self._lock:
-            lines += [f"{_COUNT}{{{_labels(model_name=model, status=status)}}} {count}"
-                      for (model, status), count in sorted(self._counts.items())]
+            counts = sorted((model, Code(code).name, count) for (model, code), count in self._counts.items())
+            lines += [f"{_COUNT}{{{_labels(model_name=model, status=status)}}} {count}" for model, status, count in counts]
             lines.append(f"# TYPE {_LATENCY} histogram")
             for (model, method, entrypoint), histogram in sorted(self._latencies.items()):
                 lines += _histogram_lines(_labels(model_name=model, API=method, entrypoint=entrypoint), histogram)

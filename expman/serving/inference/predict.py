@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,29 @@ if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
     from expman.serving.models.model_store import ServedVersion
+
+# Clients choose what they ask for; what is kept of it must not grow without end.
+_MAX_PLANS = 256
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What requests have in common that name the same signature, inputs and outputs.
+
+    Attributes:
+        signature_name, signature: of the model.
+        tensor_names: alias -> tensor name, of the inputs that the requests bring.
+        defaults: tensor name -> value, of those that they leave out.
+        aliases: of the outputs.
+        fetches: their tensors.
+    """
+
+    signature_name: str
+    signature: SignatureDef
+    tensor_names: Mapping[str, str]
+    defaults: Mapping[str, np.ndarray]
+    aliases: Sequence[str]
+    fetches: Sequence[str]
 
 
 class Prediction:
@@ -38,18 +62,22 @@ class Prediction:
         StatusError: FAILED_PRECONDITION, there is no such signature; INVALID_ARGUMENT, the inputs or outputs do not fit it.
     """
 
-    __slots__ = ("_aliases", "_feeds", "_fetches", "_name", "_signature", "_typed_fields", "served")
+    __slots__ = ("_feeds", "_plan", "_typed_fields", "served")
 
     def __init__(self, served: ServedVersion, *, signature_name: str, inputs: Mapping[str, TensorProto | np.ndarray],
                  output_filter: Sequence[str] = (), typed_fields: bool = True) -> None:
         self.served = served
-        self._name, self._signature = wanted_signature(
-            signature_name, served.predictor.signatures, code=Code.FAILED_PRECONDITION,
-            words='Serving signature key "{}" not found.')
-        self._feeds = _feeds(inputs, self._signature)
-        self._aliases = _output_aliases(output_filter, self._signature)
-        outputs = self._signature.outputs
-        self._fetches = [outputs[alias].name for alias in self._aliases]
+        key = signature_name, tuple(inputs), tuple(output_filter)
+        plan = served.plans.get(key)
+        if plan is None:
+            plan = _plan(served.predictor.signatures, *key)
+            if len(served.plans) >= _MAX_PLANS:
+                served.plans.clear()
+            served.plans[key] = plan
+        self._plan = plan
+        self._feeds = {plan.tensor_names[alias]: tensor if isinstance(tensor, np.ndarray) else _decoded(alias, tensor)
+                       for alias, tensor in inputs.items()}
+        self._feeds.update(plan.defaults)
         self._typed_fields = typed_fields
 
     def is_joined(self) -> bool:
@@ -59,7 +87,7 @@ class Prediction:
 
     def is_quick(self) -> bool:
         """Whether its run takes no longer than handing it over to another thread would."""
-        return self.served.predictor.is_quick(self._feeds, self._fetches)
+        return self.served.predictor.is_quick(self._feeds, self._plan.fetches)
 
     def run(self, *, timeout_seconds: float | None) -> PredictAnswer:
         """Answers it.
@@ -68,7 +96,7 @@ class Prediction:
             StatusError: what the computation reports.
         """
         try:
-            return self._answer(self.served.predictor.run(self._feeds, self._fetches, timeout_seconds=timeout_seconds))
+            return self._answer(self.served.predictor.run(self._feeds, self._plan.fetches, timeout_seconds=timeout_seconds))
         except StatusError as fault:
             raise self._explained(fault) from fault
 
@@ -84,37 +112,38 @@ class Prediction:
                 error = self._explained(error)
             on_done(None if error is not None else self._answer(arrays), error)
 
-        return self.served.predictor.submit(self._feeds, self._fetches, timeout_seconds=timeout_seconds, on_done=done)
+        return self.served.predictor.submit(self._feeds, self._plan.fetches, timeout_seconds=timeout_seconds, on_done=done)
 
     def _answer(self, arrays: list[np.ndarray]) -> PredictAnswer:
-        return PredictAnswer(self.served.name, self.served.number, self._name, dict(zip(self._aliases, arrays)),
-                             self._typed_fields)
+        return PredictAnswer(self.served.name, self.served.number, self._plan.signature_name,
+                             dict(zip(self._plan.aliases, arrays)), self._typed_fields)
 
     def _explained(self, fault: StatusError) -> StatusError:
-        return StatusError(fault.code, fault.message + _differences(self._feeds, self._signature))
+        return StatusError(fault.code, fault.message + _differences(self._feeds, self._plan.signature))
 
 
-def _feeds(received: Mapping[str, TensorProto | np.ndarray], signature: SignatureDef) -> dict[str, np.ndarray]:
-    """Tensor name -> value of a request's inputs, and of the signature's defaults for those that it leaves out."""
+def _plan(signatures: Mapping[str, SignatureDef], signature_name: str, received: Sequence[str], output_filter: Sequence[str]
+          ) -> _Plan:
+    name, signature = wanted_signature(signature_name, signatures, code=Code.FAILED_PRECONDITION,
+                                       words='Serving signature key "{}" not found.')
     known = signature.inputs
     if len(received) > len(known) or len(received) < len(known) and not signature.defaults:
         raise StatusError(Code.INVALID_ARGUMENT, (
             f"input size does not match signature: {len(received)}!={len(known)} len({_set(received)}) != "
             f"len({_set(known)}). Sent extra: {_set(set(received) - set(known))}. "
             f"Missing but required: {_set(set(known) - set(received))}."))
-    feeds = {}
-    for alias, tensor in received.items():
+    for alias in received:
         if alias not in known:
             raise StatusError(Code.INVALID_ARGUMENT, (
                 f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {_set(known)}."))
-        feeds[known[alias].name] = tensor if isinstance(tensor, np.ndarray) else _decoded(alias, tensor)
-    if len(received) < len(known):
-        for alias in set(known) - set(received):
-            if alias not in signature.defaults:
-                raise StatusError(Code.INVALID_ARGUMENT,
-                                  f"input '{alias}' is missing, and the signature has no default for it")
-            feeds[known[alias].name] = to_numpy(signature.defaults[alias])
-    return feeds
+    missing = set(known) - set(received)
+    for alias in missing:
+        if alias not in signature.defaults:
+            raise StatusError(Code.INVALID_ARGUMENT, f"input '{alias}' is missing, and the signature has no default for it")
+    aliases = _output_aliases(output_filter, signature)
+    return _Plan(signature_name=name, signature=signature, tensor_names={alias: known[alias].name for alias in received},
+                 defaults={known[alias].name: to_numpy(signature.defaults[alias]) for alias in missing},
+                 aliases=aliases, fetches=[signature.outputs[alias].name for alias in aliases])
 
 
 def _output_aliases(output_filter: Sequence[str], signature: SignatureDef) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any
 
 from expman.saved_models.predictor import Predictor
 
@@ -20,15 +21,17 @@ class ServedVersion:
         number: the version.
         predictor: what answers.
         folder: where it was loaded from.
+        plans: what those who use the version remember of it, as long as it is loaded.
     """
 
-    __slots__ = ("_is_closed", "_lock", "_num_requests", "_on_closed", "folder", "name", "number", "predictor")
+    __slots__ = ("_is_closed", "_lock", "_num_requests", "_on_closed", "folder", "name", "number", "plans", "predictor")
 
     def __init__(self, name: str, number: int, predictor: Predictor, *, folder: Path) -> None:
         self.name = name
         self.number = number
         self.predictor = predictor
         self.folder = folder
+        self.plans: dict[Hashable, Any] = {}
         self._lock = threading.Lock()  # Guards what follows; held for a count only.
         self._num_requests = 0
         self._on_closed: Callable[[ServedVersion], None] | None = None
