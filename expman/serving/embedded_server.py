@@ -144,7 +144,7 @@ class EmbeddedServer:
         return GrpcServer(inference, GrpcOptions(
             address=options.address, port=options.grpc_port, socket_path=options.grpc_socket_path,
             num_threads=options.grpc_threads,
-            # Requests that wait to be joined need their threads.
+            # Classify and its like wait in their threads to be joined.
             num_short_threads=None if options.batching is None and not options.batching_per_model else options.grpc_threads,
             arguments=options.grpc_arguments, shares_port=options.shares_port,
             credentials=None if options.ssl_config_file is None else server_credentials(options.ssl_config_file),
