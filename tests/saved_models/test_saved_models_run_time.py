@@ -53,8 +53,11 @@ def test_model_is_quick_after_many_quick_runs_and_for_inputs_of_their_size_only(
     name = predictor.signatures["serving_default"].inputs["x"].name
     fetches = [info.name for info in predictor.signatures["serving_default"].outputs.values()]
     assert not predictor.is_quick({name: small}, fetches)
-    run_many_times(predictor, "serving_default", small)
-    assert predictor.is_quick({name: small}, fetches)
+    for _ in range(100):  # A busy machine may take some more.
+        run_many_times(predictor, "serving_default", small)
+        if is_quick := predictor.is_quick({name: small}, fetches):
+            break
+    assert is_quick
     assert not predictor.is_quick({name: large}, fetches)
     predictor.close()
 

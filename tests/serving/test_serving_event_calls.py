@@ -92,10 +92,11 @@ def test_both_ways_answer_alike(base_path: Path, way: str, request: pytest.Fixtu
 
 def test_quick_model_is_run_by_the_thread_that_reads_its_requests(base_path: Path, threads_of_runs: list[str]) -> None:
     with running_server(base_path) as port, OfficialClient(port) as client:
-        for _ in range(_MANY_RUNS):
-            client.predict({"x": _X})
+        client.predict({"x": _X})
         assert threads_of_runs[0].startswith("grpc-")  # As long as nothing is known about it.
-        assert not threads_of_runs[-1].startswith("grpc-")
+        while threads_of_runs[-1].startswith("grpc-"):
+            assert len(threads_of_runs) < 100 * _MANY_RUNS  # A busy machine may take some more.
+            client.predict({"x": _X})
 
 
 def test_large_request_is_never_decoded_by_the_thread_that_others_wait_for(

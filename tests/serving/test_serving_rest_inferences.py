@@ -90,11 +90,14 @@ def _make_quick(port: int) -> None:
 
 
 def test_quick_model_is_run_by_the_event_loop(base_path: Path, threads_of_runs: list[str], metrics: RequestMetrics) -> None:
+    num_requests = 0
     with _server(base_path) as port:
-        _make_quick(port)
+        while num_requests < _MANY_RUNS or threads_of_runs[-1] != _LOOP:  # On a busy machine it may be a worker's now and then.
+            assert predict(port, _SHIFTED).json() == _SHIFTED_ANSWER
+            num_requests += 1
+            assert num_requests < 100 * _MANY_RUNS
     assert threads_of_runs[0].startswith(_WORKER)  # As long as nothing is known about it.
-    assert threads_of_runs[-1] == _LOOP
-    assert _counts(metrics) == {"OK": _MANY_RUNS}
+    assert _counts(metrics) == {"OK": num_requests}
 
 
 @pytest.mark.parametrize("kind", ["large", "compressed", "not strict"])
@@ -159,12 +162,14 @@ def test_bug_in_the_event_loop_is_told_as_internal_and_the_next_request_is_answe
     with _server(base_path) as port:
         with monkeypatch.context() as patch:
             patch.setattr(inferences, "are_written_at_once", broken)
-            replies = [predict(port, _SHIFTED) for _ in range(_MANY_RUNS)]
+            replies = [predict(port, _SHIFTED)]
+            while replies[-1].status == 200:
+                assert len(replies) < 100 * _MANY_RUNS
+                replies.append(predict(port, _SHIFTED))
         assert replies[-1].status == 500 and "ZeroDivisionError" in replies[-1].error
         assert "a bug" in caplog.text
         assert predict(port, _SHIFTED).json() == _SHIFTED_ANSWER
-    failed = sum(reply.status == 500 for reply in replies)
-    assert _counts(metrics) == {"INTERNAL": failed, "OK": _MANY_RUNS + 1 - failed}
+    assert _counts(metrics) == {"INTERNAL": 1, "OK": len(replies)}
 
 
 _FAULTY: list[tuple[Any, int]] = [
