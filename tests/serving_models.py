@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import numpy as np
+import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_status_pb2,
@@ -16,6 +19,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from expman.saved_models.predictor import SavedModelPredictor
 from expman.serving.embedded_server import EmbeddedServer, Endpoints
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.server_options import ServerOptions
@@ -161,6 +165,25 @@ def running_endpoints(base_path: Path, *, model_name: str = "m", **options: obje
         yield endpoints
     finally:
         server.stop()
+
+
+def noted_threads_of_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list to which each run of a model that is loaded from now on adds the name of its thread."""
+    names: list[str] = []
+    load = SavedModelPredictor.__init__
+
+    def noting(self: SavedModelPredictor, *arguments: object, **named: object) -> None:
+        load(self, *arguments, **named)
+        compute = self.run
+
+        def noted(*run_arguments: object, **run_named: object) -> list[np.ndarray]:
+            names.append(threading.current_thread().name)
+            return compute(*run_arguments, **run_named)
+
+        self.run = noted
+
+    monkeypatch.setattr(SavedModelPredictor, "__init__", noting)
+    return names
 
 
 class OfficialClient:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ServingError
+from expman.serving.core_share import cores_for_each
 from expman.serving.endpoint import available_port
 from expman.serving.stop_signals import StopSignals, stop_signals
 
@@ -117,15 +118,11 @@ def run_workers(arguments: Sequence[str], flags: Mapping[str, Any]) -> int:
 
 
 def share_of_cores(flags: Mapping[str, Any]) -> list[str]:
-    """The flag that gives an operation of a worker its share of the processor; none where a flag says what it may use.
-
-    TensorFlow would give it all cores in each worker, which then wait for one another: two workers on two cores answer a small
-    convolutional network a third as often so (docs/serving_speed.md).
-    """
+    """The flag that gives an operation of a worker its share of the processor; none where a flag says what it may use."""
     if any(flags[name] for name in ("tensorflow_intra_op_parallelism", "tensorflow_session_parallelism",
                                     "tensorflow_session_config_file")):
         return []
-    return [f"--tensorflow_intra_op_parallelism={max(1, len(os.sched_getaffinity(0)) // flags['num_workers'])}"]
+    return [f"--tensorflow_intra_op_parallelism={cores_for_each(flags['num_workers'])}"]
 
 
 def end_with_standard_input() -> None:

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from batching_models import FOREVER_MICROS
 from serving_models import save_affine_model, save_text_model
 
 from expman.saved_models.predictor import SavedModelPredictor
 from expman.saved_models.status import Code, StatusError
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
-
-_FOREVER_MICROS = 600_000_000
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def test_values_that_the_model_refuses_fail_alone(tmp_path: Path, threads: Threa
     root = Root()
     tf.saved_model.save(root, str(tmp_path / "1"), signatures=root.root)
     predictor = BatchedPredictor(SavedModelPredictor(tmp_path / "1"), BatchingParameters(
-        max_batch_size=4, batch_timeout_micros=_FOREVER_MICROS))
+        max_batch_size=4, batch_timeout_micros=FOREVER_MICROS))
     x, outputs = _tensor_names(predictor)
     futures = [threads.submit(predictor.run, {x: np.array([value], np.float32)}, [outputs["y"]]) for value in (4, 9, -1, 16)]
     assert [futures[index].result()[0].item() for index in (0, 1, 3)] == [2, 3, 4]

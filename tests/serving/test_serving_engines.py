@@ -24,6 +24,7 @@ from expman.serving.engines.engine_commands import (
     tensorflow_model_server_command,
 )
 from expman.serving.engines.serve import chosen_engine, serve
+from expman.serving.batching.batching_parameters import read_batching_parameters
 from expman.serving.engines.service import DEFAULT_BATCHING_FILE, Service
 
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -90,6 +91,10 @@ def test_batches_that_run_at_the_same_time_share_the_cores(
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
     arguments = [argument for argument in embedded_command(service(**changes)) if "intra_op" in argument]
     assert arguments == ([] if expected is None else [expected])
+
+
+def test_default_batching_runs_as_many_batches_as_share_the_cores() -> None:
+    assert read_batching_parameters(DEFAULT_BATCHING_FILE).num_batch_threads == 2
 
 
 def test_docker_publishes_on_the_address_only_and_mounts_read_only() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +11,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf.message import Message
-from serving_models import OfficialClient, predict_request, running_server, save_affine_model, save_slow_model
+from serving_models import (
+    OfficialClient,
+    noted_threads_of_runs,
+    predict_request,
+    running_server,
+    save_affine_model,
+    save_slow_model,
+)
 
-from expman.saved_models.predictor import SavedModelPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
 from expman.serving.grpc_api.event_calls import has_event_calls
 
@@ -33,22 +38,7 @@ def base_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def threads_of_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the threads in which models run."""
-    names: list[str] = []
-    run = SavedModelPredictor.__init__
-
-    def noting(self: SavedModelPredictor, *arguments: object, **named: object) -> None:
-        run(self, *arguments, **named)
-        compute = self.run
-
-        def noted(*run_arguments: object, **run_named: object) -> list[np.ndarray]:
-            names.append(threading.current_thread().name)
-            return compute(*run_arguments, **run_named)
-
-        self.run = noted
-
-    monkeypatch.setattr(SavedModelPredictor, "__init__", noting)
-    return names
+    return noted_threads_of_runs(monkeypatch)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 from rest_client import Reply, predict, rest
-from serving_models import running_endpoints, save_affine_model, save_slow_model
+from serving_models import noted_threads_of_runs, running_endpoints, save_affine_model, save_slow_model
 
-from expman.saved_models.predictor import SavedModelPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
 from expman.serving.metrics import RequestMetrics
 from expman.serving.models.model_store import ModelStore
@@ -42,22 +40,7 @@ def base_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def threads_of_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the threads in which models run."""
-    names: list[str] = []
-    load = SavedModelPredictor.__init__
-
-    def noting(self: SavedModelPredictor, *arguments: object, **named: object) -> None:
-        load(self, *arguments, **named)
-        compute = self.run
-
-        def noted(*run_arguments: object, **run_named: object) -> list[np.ndarray]:
-            names.append(threading.current_thread().name)
-            return compute(*run_arguments, **run_named)
-
-        self.run = noted
-
-    monkeypatch.setattr(SavedModelPredictor, "__init__", noting)
-    return names
+    return noted_threads_of_runs(monkeypatch)
 
 
 @pytest.fixture

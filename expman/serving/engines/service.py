@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from expman.serving.core_share import cores_for_each
 
 # Sensible for a model that a few clients ask at the same time; users copy it to change it.
 DEFAULT_BATCHING_FILE = Path(__file__).with_name("batching_parameters.pbtxt")
@@ -43,9 +44,8 @@ class Service:
     def intra_op_threads(self) -> int:
         """Threads that one operation may use; 0: the engine's own choice.
 
-        With the default batching, two batches run at the same time, and each gets its share of the cores: operations that all
-        take all of them wait for one another (docs/serving_speed.md).
+        With the default batching, two batches run at the same time, and each gets its share of the cores.
         """
         if self.on_gpu or self.batching_file != DEFAULT_BATCHING_FILE:
             return 0
-        return max(1, len(os.sched_getaffinity(0)) // (_NUM_BATCHES_AT_A_TIME * self.num_workers))
+        return cores_for_each(_NUM_BATCHES_AT_A_TIME * self.num_workers)

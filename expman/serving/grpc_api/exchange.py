@@ -38,6 +38,9 @@ class Call(Protocol):
 class Exchange:
     """Ends a call once, with an answer or with what an error means to its caller, and counts it.
 
+    Its `with` statement is the boundary of the process towards its clients: whatever is raised there ends the call, and one
+    request's bug does not take the server down.
+
     Arguments:
         method: its name.
         request_type: the message that it takes.
@@ -53,6 +56,15 @@ class Exchange:
         self._method, self._request_type, self._call = method, request_type, call
         self._started = time.perf_counter()
         self.model = ""
+
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.fail(error)
+        return True
 
     def request(self, data: bytes) -> Any:
         """Parses the request.

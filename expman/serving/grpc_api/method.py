@@ -32,16 +32,10 @@ class Method:
 
     def answer(self, data: bytes, call: Call) -> None:
         """Answers in this thread."""
-        exchange = self._exchange(call)
-        try:
+        with self._exchange(call) as exchange:
             request = exchange.request(data)
             arguments = {"timeout_seconds": call.time_remaining()} if self.has_deadline else {}
-            answer = self.function(request, **arguments).SerializeToString()
-        except Exception as error:
-            # The boundary of the process towards its clients: one request's bug must not take the server down.
-            exchange.fail(error)
-        else:
-            exchange.finish(answer)
+            exchange.finish(self.function(request, **arguments).SerializeToString())
 
     def begin(self, data: bytes, call: EventCall, threads: Executor) -> None:
         """Answers in one of the threads; returns at once."""

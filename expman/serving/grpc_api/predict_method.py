@@ -35,43 +35,29 @@ class _PredictMethod(Method):
             call.keep()
             threads.submit(self._answer_large, data, call)
             return
-        exchange = self._exchange(call)
-        prediction = self._prepared(data, exchange)
-        if prediction is None:
-            return
-        if prediction.is_joined():
-            call.keep()
-            _join(prediction, call, exchange)
-        elif prediction.is_quick():
-            _run(prediction, call, exchange)
-        else:
-            call.keep()
-            threads.submit(_run, prediction, call, exchange)
+        with self._exchange(call) as exchange:
+            prediction = self.prepare(exchange.request(data))
+            if prediction.is_joined():
+                call.keep()
+                _join(prediction, call, exchange)
+            elif prediction.is_quick():
+                _run(prediction, call, exchange)
+            else:
+                call.keep()
+                threads.submit(_run, prediction, call, exchange)
 
     def _answer_large(self, data: bytes, call: EventCall) -> None:
-        exchange = self._exchange(call)
-        prediction = self._prepared(data, exchange)
-        if prediction is not None:
+        with self._exchange(call) as exchange:
+            prediction = self.prepare(exchange.request(data))
             (_join if prediction.is_joined() else _run)(prediction, call, exchange)
-
-    def _prepared(self, data: bytes, exchange: Exchange) -> Prediction | None:
-        """None: the request could not be decoded, and its caller knows."""
-        try:
-            return self.prepare(exchange.request(data))
-        except Exception as error:
-            exchange.fail(error)
-            return None
 
 
 def _run(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
     """Runs a request on its own, in this thread."""
-    try:
+    with exchange:
         with prediction.served:
             exchange.check_is_wanted()
             answer = prediction.run(timeout_seconds=call.time_remaining()).SerializeToString()
-    except Exception as error:
-        exchange.fail(error)
-    else:
         exchange.finish(answer)
 
 
@@ -79,14 +65,10 @@ def _join(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
     """Lets a request wait for others to share a run with; the thread that runs them sends the answer."""
     def done(answer: PredictAnswer | None, error: Exception | None) -> None:
         prediction.served.release()
-        try:
+        with exchange:
             if error is not None:
                 raise error
-            serialized = answer.SerializeToString()
-        except Exception as fault:
-            exchange.fail(fault)
-        else:
-            exchange.finish(serialized)
+            exchange.finish(answer.SerializeToString())
 
     def cancelled() -> None:
         if withdraw():
@@ -94,10 +76,10 @@ def _join(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
 
     try:
         withdraw = prediction.submit(timeout_seconds=call.time_remaining(), on_done=done)
-    except Exception as error:
-        done(None, error)
-    else:
-        call.when_cancelled(cancelled)
+    except BaseException:
+        prediction.served.release()
+        raise
+    call.when_cancelled(cancelled)
 
 
 def predict_method(inference: Inference) -> Method:
