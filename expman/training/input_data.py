@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import logging
 import math
 from typing import Any
 
@@ -9,9 +11,13 @@ import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
 from expman.settings import Settings
+from expman.training.dataset_randomness import MAKES_ITERATORS_LATER, SHUFFLES, is_random_below
 from expman.training.op_errors import readable_message
-from expman.training.seeds import seed_everything
+from expman.training.sample_stream import parts_of_stream
+from expman.training.seeds import seed_epoch, seed_everything
+from expman.training.told_counting import told_while_counting
 
+_LOGGER = logging.getLogger(__name__)
 _PIPELINE = "get_input_pipeline_train_val"
 
 
@@ -23,7 +29,8 @@ class InputData:
         for_training: whether to build the training data (shuffled) or the validation data (not shuffled).
 
     Attributes:
-        dataset: a finite `tf.data.Dataset` of (features, labels); one pass is one epoch.
+        dataset: a finite `tf.data.Dataset` of (features, labels); one pass is one epoch. Where `nb_train_samples` is another
+            number than the data have, each pass goes on where the one before ended.
         steps_per_epoch: batches of a pass; None while it is unknown.
         first_batch: (features, labels), as tensors.
 
@@ -41,26 +48,37 @@ class InputData:
         dataset = self._checked(_built(settings.call(
             _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=getattr(settings, self._folder_setting),
             shuffle_batches=for_training)))
-        dataset, self.steps_per_epoch = self._limited(dataset)
+        dataset, self.steps_per_epoch, self._goes_on = self._limited(dataset, goes_on=for_training)
+        self.first_batch = self._take_first_batch(_without_autotuning(dataset))
+        if self._goes_on:
+            dataset = parts_of_stream(_without_autotuning(dataset), num_batches=self.steps_per_epoch)
         self.dataset = _without_autotuning(dataset.prefetch(tf.data.AUTOTUNE))
-        self.first_batch = self._take_first_batch()
 
     def count_steps(self) -> int:
         """Batches of a pass; a dataset that does not know its length is read once."""
         if self.steps_per_epoch is None:
-            self.steps_per_epoch = int(self.dataset.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
+            self.steps_per_epoch = sum(1 for _ in told_while_counting(
+                self.dataset, described_as=self._described_as, samples_setting=self._samples_setting))
         return self.steps_per_epoch
 
     def skip_passes(self, num_passes: int) -> None:
-        """Brings the shuffles and random ops of the dataset to where they are after some passes, reading little or nothing.
+        """Brings the dataset to where it is after some passes of a training, reading as little as it needs for that.
 
         Creating an iterator draws the seeds of a pass; its elements are computed only when they are asked for. But a shuffle
-        creates the iterator of its input with its own first element: then one batch of each pass is read.
+        creates the iterator of its input with its own first element: then one batch of each pass is read. A dataset that goes
+        on from pass to pass, or shuffles anew within one, is read as the training read it.
         """
-        must_read = _is_random_below_shuffle(self.dataset)
-        for _ in range(num_passes):
+        must_read_all = self._goes_on or is_random_below(self.dataset, MAKES_ITERATORS_LATER)
+        must_read_first = is_random_below(self.dataset, SHUFFLES)
+        if must_read_all and num_passes:
+            _LOGGER.info("The %s are read again from their start, %d passes, to find the place where the training was.",
+                         self._described_as, num_passes)
+        for number in range(num_passes):
+            seed_epoch(self._settings.random_seed, number)
             iterator = iter(self.dataset)
-            if must_read:
+            if must_read_all:
+                collections.deque(iterator, maxlen=0)
+            elif must_read_first:
                 next(iterator, None)
 
     def _checked(self, dataset: Any) -> tf.data.Dataset:
@@ -74,23 +92,32 @@ class InputData:
                                 f"Its elements are {spec}.")
         return dataset
 
-    def _limited(self, dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, int | None]:
-        """Cuts or repeats the dataset to the number of samples that the settings ask for, if they do."""
+    def _limited(self, dataset: tf.data.Dataset, *, goes_on: bool) -> tuple[tf.data.Dataset, int | None, bool]:
+        """Fits the dataset to the number of samples that the settings ask for, if they do.
+
+        Arguments:
+            goes_on: whether a pass shall begin where the one before ended, if the dataset has another length than that.
+
+        Returns:
+            The dataset, endless if it goes on; the batches of a pass, None while unknown; whether it goes on.
+        """
         num_batches = int(dataset.cardinality())
         num_samples = getattr(self._settings, self._samples_setting)
         if num_samples:
             wanted = math.ceil(num_samples / self._settings.batch_size)
-            if 0 <= num_batches < wanted or num_batches == tf.data.UNKNOWN_CARDINALITY:
+            if num_batches == wanted:
+                return dataset, wanted, False
+            if num_batches != tf.data.INFINITE_CARDINALITY and (goes_on or num_batches < wanted):
                 dataset = dataset.repeat()
-            return dataset.take(wanted), wanted
+            return (dataset, wanted, True) if goes_on else (dataset.take(wanted), wanted, False)
         if num_batches == tf.data.INFINITE_CARDINALITY:
             raise TrainingError(f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} never end, since the dataset "
                                 f"repeats itself. Set {self._samples_setting}, or remove the repeat().")
-        return dataset, num_batches if num_batches >= 0 else None
+        return dataset, num_batches if num_batches >= 0 else None, False
 
-    def _take_first_batch(self) -> Any:
+    def _take_first_batch(self, dataset: tf.data.Dataset) -> Any:
         try:
-            for batch in self.dataset.take(1):
+            for batch in dataset.take(1):
                 return batch
         except tf.errors.OpError as error:
             raise TrainingError(f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} cannot be read: "
@@ -120,12 +147,3 @@ def _built(returned: Any) -> Any:
     if callable(returned) and not isinstance(returned, tf.data.Dataset):
         returned = returned()
     return returned
-
-
-def _is_random_below_shuffle(dataset: tf.data.Dataset, *, is_below: bool = False) -> bool:
-    """Whether a dataset shuffles what is itself shuffled or random."""
-    kind = type(dataset).__name__  # the classes are TensorFlow's own affair
-    is_shuffle = kind == "_ShuffleDataset"
-    if is_below and (is_shuffle or kind == "_RandomDataset"):
-        return True
-    return any(_is_random_below_shuffle(source, is_below=is_below or is_shuffle) for source in dataset._inputs())
