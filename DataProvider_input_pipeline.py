@@ -1,4 +1,4 @@
-"""`tf.data` pipelines that settings files call: CSV, images, label maps, volumes, TFRecords.
+"""`tf.data` pipelines that settings files call: CSV, tables of mixed columns, images, label maps, volumes, TFRecords.
 
 Each returns a `tf.data.Dataset` whose order and random draws depend on the seed alone.
 """
@@ -19,6 +19,7 @@ from data_pipelines.patches.positions import assemble_patches, check_field_of_vi
 from data_pipelines.patches.semantic_segmentation import FileListProcessor_Semantic_Segmentation
 from data_pipelines.patches.volume_reading import read_volume
 from data_pipelines.patches.volumes import FileListProcessor_volumes
+from data_pipelines.table.table import Table, table
 from data_pipelines.tfrecords import read_tfrecords, write_tfrecords
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ImageFitting",
     "NumericColumn",
     "PatchOptions",
+    "Table",
     "VocabularyColumn",
     "assemble_patches",
     "check_field_of_view",
@@ -44,6 +46,7 @@ __all__ = [
     "read_image",
     "read_tfrecords",
     "read_volume",
+    "table",
     "with_seeds",
     "write_tfrecords",
 ]

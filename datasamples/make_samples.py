@@ -91,6 +91,14 @@ def co2_weekly(folder: Path) -> None:
     write_csv(series[is_validation], folder / "val" / "co2_1990_2001.csv")
 
 
+def cars(folder: Path) -> None:
+    """One CSV: the cars whose consumption is known."""
+    table = pd.read_json(packaged_file("vega-datasets", "vega_datasets/_data/cars.json"), convert_dates=False)
+    table = table.dropna(subset="Miles_per_Gallon")
+    table["Horsepower"] = table["Horsepower"].astype("Int64")  # whole numbers, some missing
+    write_csv(table, folder / "cars.csv")
+
+
 def seattle_weather(folder: Path) -> None:
     """Two CSVs: the daily weather of Seattle in 2012 to 2014 and in 2015, units in the columns' names."""
     table = pd.read_csv(packaged_file("vega-datasets", "vega_datasets/_data/seattle-weather.csv"))
@@ -227,7 +235,7 @@ def brain_t1(folder: Path) -> None:
 
 
 SAMPLES: dict[str, Callable[[Path], None]] = {function.__name__: function for function in (
-    watch_exercises, co2_weekly, seattle_weather, diabetes, texture_mosaics, texture_photos, brain_t1)}
+    watch_exercises, co2_weekly, seattle_weather, cars, diabetes, texture_mosaics, texture_photos, brain_t1)}
 
 
 def main() -> None:

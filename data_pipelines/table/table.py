@@ -1,0 +1,195 @@
+"""What a settings file says about a table of mixed columns: one call, whose result offers all that an experiment needs of data."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines.batches import batched
+from data_pipelines.checks import one_of, whole_number
+from data_pipelines.table import columns as table_columns
+from data_pipelines.table.client import TableClient
+from data_pipelines.table.dates import date_parts
+from data_pipelines.table.description import described
+from data_pipelines.table.kinds import KindOverrides, infer_columns, parse_numbers
+from data_pipelines.table.reading import MISSING_WORDS, TableCells, TableFormat, read_cells, table_files
+from data_pipelines.table.splitting import split_rows
+from data_pipelines.table.target import infer_target, target_from_record
+
+_LOG = logging.getLogger(__name__)
+
+
+def table(files: str | os.PathLike[str] | Iterable[str], *, target: str, split: float | str = 0.2, group: str | None = None,
+          seed: int = 0, task: str | None = None, numbers: Sequence[str] = (), categories: Sequence[str] = (),
+          dates: Mapping[str, str] | None = None, ignore: Sequence[str] = (), missing: Sequence[str] = (),
+          rows_without_target: str = "refuse", delimiter: str = ",", decimal: str = ".", encoding: str = "utf-8-sig") -> Table:
+    """Reads CSV files and infers what their columns hold; logs a table that shows it.
+
+    Kinds and statistics come from the training rows alone. The numbers, categories and dates of a row become features inside the
+    model, so that a client sends the raw row.
+
+    Arguments:
+        files: a file, a folder of `*.csv`, or a list of files with the same columns; the first line names them.
+        target: the column to predict.
+        split: the fraction of rows to validate on; or the column that says 'train', 'validation' or 'test' (in neither part).
+        group: a column whose rows with the same word stay in one part.
+        seed: of the split.
+        task: 'regression' or 'classification'; None: a number, unless there are words or at most ten different whole numbers.
+        numbers, categories, ignore: columns to be taken as numbers, as categories, or left out.
+        dates: column → its format, e.g. {'born': 'DD/MM/YYYY'}.
+        missing: words that stand for a missing cell, beside '', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'null', 'NULL', '<NA>', '#N/A'.
+        rows_without_target: 'refuse' or 'leave_out'.
+        delimiter, decimal, encoding: how the files are written.
+
+    Raises:
+        ValueError, FileNotFoundError: a file or an argument is not valid; the message names file, column and remedy.
+
+    ```python
+    data = table("cars.csv", target="Miles_per_Gallon", split=0.2)
+    print(data)
+    ```
+    """
+    one_of("rows_without_target", rows_without_target, ("refuse", "leave_out"))
+    whole_number("seed", seed, 0)
+    if isinstance(missing, str):
+        raise ValueError(f"missing must be a list of words. Got {missing!r}. Write [{missing!r}].")
+    form = TableFormat(delimiter=delimiter, decimal=decimal, encoding=encoding,
+                       missing_words=tuple(dict.fromkeys((*MISSING_WORDS, *missing))))
+    cells = read_cells(table_files(files), form)
+    if rows_without_target == "leave_out" and target in cells.frame:
+        cells = cells.without(cells.frame[target] == "")
+    made = Table(cells, form=form, target=target, split=split, group=group, seed=seed, task=task,
+                 overrides=KindOverrides(numbers=numbers, categories=categories, ignored=ignore, dates=dates or {}))
+    _LOG.info("%s", made)
+    return made
+
+
+class Table:
+    """A table whose rows are split; its methods are the functions of a settings file, under their names there.
+
+    Arguments:
+        cells: all rows.
+        form, overrides: see `TableFormat`, `KindOverrides`.
+        target, split, group, seed, task: see `table`.
+
+    Attributes:
+        columns: those that enter the model, with their statistics.
+        left_out: column → why it does not enter.
+        target: what is predicted.
+    """
+
+    def __init__(self, cells: TableCells, *, form: TableFormat, overrides: KindOverrides, target: str, split: float | str,
+                 group: str | None, seed: int, task: str | None) -> None:
+        overrides.check(cells)
+        self._cells, self._form = cells, form
+        self._training_rows, self._validation_rows = split_rows(cells, split=split, group=group, seed=seed)
+        self.target = infer_target(cells, self._training_rows, name=target, task=task, form=form)
+        of_split = {column: "tells the parts or groups" for column in (split, group) if isinstance(column, str)}
+        self.columns, left_out = infer_columns(
+            cells, self._training_rows, names=[name for name in cells.frame if name not in (target, *of_split)], form=form,
+            overrides=overrides)
+        self.left_out = left_out | of_split
+        for for_training in (True, False):  # a cell that does not fit is told now
+            self.rows(for_training=for_training)
+            self.labels(for_training=for_training)
+
+    def __str__(self) -> str:
+        return described(self._cells, training_rows=self._training_rows, validation_rows=self._validation_rows,
+                         columns=self.columns, left_out=self.left_out, target=self.target, form=self._form)
+
+    @property
+    def n_outputs(self) -> int:
+        """1 for a number, else the number of classes."""
+        return self.target.n_outputs
+
+    def get_input_pipeline_train_val(self, batch_size: int, shuffle_batches: bool) -> tf.data.Dataset:
+        """Batches of (raw cells by name, labels): the training rows, shuffled anew in each pass, or the validation rows."""
+        features, labels = self.rows(for_training=shuffle_batches), self.labels(for_training=shuffle_batches)
+        dataset = tf.data.Dataset.from_tensor_slices((features, labels))
+        return batched(dataset, batch_size=batch_size, shuffle_buffer=len(labels) if shuffle_batches else 0)
+
+    def get_input_pipeline_serving(self) -> dict[str, tf.TensorSpec]:
+        """A raw row by the names of its columns: float64 for numbers, str for all else."""
+        return {column.served_name: tf.TensorSpec([None], column.dtype) for column in self.columns}
+
+    def data_preprocess(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor | dict[str, tf.Tensor]:
+        """Float32 `[batch, features]`; where columns are embedded, a dict of these as `values` and of each such column,
+        `category_<name>`, one-hot."""
+        encoded = {column: column.encode(features[column.served_name]) for column in self.columns}
+        embedded = {f"category_{column.served_name}": part for column, part in encoded.items() if column.is_embedded}
+        values = [part for column, part in encoded.items() if not column.is_embedded]
+        if not embedded:
+            return tf.concat(values, axis=1)
+        return ({"values": tf.concat(values, axis=1)} if values else {}) | embedded
+
+    def get_total_loss(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Mean squared error of the normalised target, or cross entropy."""
+        return self.target.loss(predictions, labels)
+
+    def get_eval_metric_ops(self, predictions: tf.Tensor, labels: tf.Tensor) -> dict[str, Any]:
+        """`rmse` and `mean_absolute_error` in the target's units, or `accuracy`."""
+        return self.target.metrics(predictions, labels)
+
+    def model_outputs_postprocessing_for_serving(self, model_outputs_dict: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """`prediction`: a number in the target's units, or the name of a class, with `probabilities` of all."""
+        return self.target.answers(model_outputs_dict["prediction"])
+
+    @functools.cached_property
+    def Client_IO(self) -> type[TableClient]:
+        """A client that sends the validation rows and prints the score of the answers."""
+        return type("Client_IO", (TableClient,), {"table": self})
+
+    def rows(self, *, for_training: bool) -> dict[str, np.ndarray]:
+        """The raw cells of a part as the served model takes them: served name → float64 or str `[rows]`.
+
+        Raises:
+            ValueError: a cell is not of its column's kind.
+        """
+        rows = self._training_rows if for_training else self._validation_rows
+        return {column.served_name: self._served_cells(column, rows) for column in self.columns}
+
+    def labels(self, *, for_training: bool) -> np.ndarray:
+        """The labels of a part: float32 `[rows, 1]` in the target's units, or the place of each class, int64 `[rows]`."""
+        return self.target.labels(self._cells, self._training_rows if for_training else self._validation_rows, self._form)
+
+    def recorded_statistics(self) -> dict[str, Any]:
+        """All that preprocessing and loss depend on, for JSON."""
+        return {"columns": [table_columns.as_record(column) for column in self.columns],
+                "target": dataclasses.asdict(self.target)}
+
+    def use_statistics(self, record: Mapping[str, Any]) -> None:
+        """Takes over recorded statistics, with which a network was trained, and warns when the files have others by now."""
+        recorded = [table_columns.from_record(column) for column in record["columns"]]
+        target = target_from_record(record["target"])
+        now = {column.name: column for column in self.columns} | {self.target.name: self.target}
+        changed = [column.name for column in (*recorded, target) if now.get(column.name) != column]
+        if changed or len(recorded) != len(self.columns):
+            _LOG.warning("%s: the training rows of %s are no longer those of the start of the experiment. Its own statistics, which "
+                         "the network was trained with, stay in use.", self._cells.name,
+                         ", ".join(map(repr, changed)) or "some columns")
+        self.columns, self.target = recorded, target
+
+    def _served_cells(self, column: table_columns.TableColumn, rows: np.ndarray) -> np.ndarray:
+        words = self._cells.frame[column.name].iloc[rows]
+        is_known = words.to_numpy() != ""
+        cells = words.to_numpy(object)
+        if column.dtype == tf.float64:
+            cells = parse_numbers(words, self._form)
+            is_wrong = is_known & ~np.isfinite(cells)
+        else:
+            is_date = date_parts(tf.constant(list(words)), column.date_format)[1].numpy() if column.kind == "date" else is_known
+            is_wrong = is_known & ~is_date
+        if is_wrong.any():
+            row = int(rows[np.argmax(is_wrong)])
+            expected = "a number" if column.dtype == tf.float64 else f"a date such as {column.date_format}"
+            raise ValueError(f"{self._cells.place(row)}: column {column.name!r} must hold {expected}, as in the training rows. Got "
+                             f"{words.iloc[int(np.argmax(is_wrong))]!r}. Correct the cell, add it to missing=[…], or write "
+                             f"categories=[{column.name!r}].")
+        return cells
