@@ -49,6 +49,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("earlystopping_metric", name(), "'loss' or a metric of `get_eval_metric_ops`: what 'best' means", "loss"),
     Setting("earlystopping_mode", optional(choice("min", "max")),
             "whether that metric is best when small or large; must be set unless the metric is 'loss'", None),
+    Setting("baseline", flag(),
+            "measure a constant answer and a linear model before training, by the same loss and metrics", False),
     Setting("eval_not_rerun_until_sec", number(minimum=0), "least time between two evaluations", 0, "seconds"),
     Setting("nb_summary_per_train_epoch", integer(minimum=1), "training points that TensorBoard gets in an epoch, at most", 10),
     Setting("projector_num_samples", integer(minimum=0), "validation samples that TensorBoard's Projector shows; 0: off", 2000),

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expman.data_statistics import restore_statistics, statistics_of
 from expman.errors import UsageError
 from expman.experiment_folder import ExperimentFolder, write_atomically
 from expman.settings import Settings, load_settings
@@ -75,7 +76,10 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     server = TrackingServer(settings.tracking_uri)
     estimator = _build_estimator(settings)
     _check_tracking(server, settings, workers=estimator.workers, folder=trial.folder)
+    baselines = _baselines(estimator)
     folder = _new_folder(settings, workers=estimator.workers, prepared=trial.folder)
+    if baselines:
+        folder.write_identity({**folder.read_identity(), "baseline": baselines})
     with _kept_by_chief(folder, settings, estimator=estimator, server=server) as mirror:
         progress = estimator.train(folder, exports_once=trial.exports_once, judge=trial.judge, mirror=mirror)
     return _result(folder, progress)
@@ -209,8 +213,10 @@ def load_experiment(folder: ExperimentFolder) -> Settings:
         _LOGGER.warning("The experiment was started in %s; relative paths in its settings now start in %s.",
                         identity["current_folder"], os.getcwd())
     start_tensorflow()
-    return load_settings(folder.settings_file, overrides=identity["hparam_overrides"], model_file=folder.model_file,
-                         original_file=Path(identity["settings_file"]), import_folders=[folder.user_modules])
+    settings = load_settings(folder.settings_file, overrides=identity["hparam_overrides"], model_file=folder.model_file,
+                             original_file=Path(identity["settings_file"]), import_folders=[folder.user_modules])
+    restore_statistics(settings, identity.get("data_statistics", []))
+    return settings
 
 
 def _build_estimator(settings: Settings) -> Any:
@@ -221,6 +227,12 @@ def _build_estimator(settings: Settings) -> Any:
     estimator = Estimator(settings=settings)
     estimator.prepare_export()
     return estimator
+
+
+def _baselines(estimator: Any) -> dict[str, Any]:
+    """What the chief of the workers measures of baselines, if the settings ask for it."""
+    from expman.training.baseline import told_baselines
+    return told_baselines(estimator.settings, estimator.model) if estimator.workers.is_chief else {}
 
 
 def _new_folder(settings: Settings, *, workers: Any, prepared: ExperimentFolder | None) -> ExperimentFolder:
@@ -280,6 +292,7 @@ def _record(folder: ExperimentFolder, settings: Settings) -> None:
                     for name, value in settings.hparams.items()},
         "hparam_overrides": dict(settings.hparam_overrides),
         "settings": dict(settings.values),
+        "data_statistics": statistics_of(settings),
         **collect_provenance(settings_file=settings.original_file,
                              accelerators=[device.name for device in tf.config.get_visible_devices("GPU")])})
 

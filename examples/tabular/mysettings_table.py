@@ -20,6 +20,7 @@ batch_size = 32
 nbEpoch = 40
 initial_learning_rate = hparams["learningRate"]
 weights_moving_average_decay = 0.98
+baseline = True
 served_head = "prediction"
 
 data_preprocess = data.data_preprocess

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentFolderError, UsageError
+from expman.reports.baseline_table import baseline_table
 from expman.reports.best_first import Order, order_of
 from expman.reports.chart_data import CurveChart, curves_of_many, curves_of_one, points_per_line
 from expman.reports.confusion_matrix import ConfusionMatrix, ConfusionMatrixError, read_confusion_matrix
@@ -69,6 +70,7 @@ class ReportContent:
         most_points: of a line of them.
         axes: of the parallel coordinates; [] for none.
         table: of all experiments; None for one.
+        baselines: names of metrics and rows of texts, of one experiment that measured baselines.
         epochs_table: `metrics.csv` of one experiment: heads and rows of texts.
         matrix: confusion matrix of the best experiment, with `matrix_fault` when its file is damaged.
         pictures: of the sweep and of the best experiment, with their links.
@@ -92,6 +94,7 @@ class ReportContent:
     axes: Sequence[ParallelAxis]
     order: Order | None
     table: ReportTable | None
+    baselines: tuple[Sequence[str], Sequence[Sequence[str]]] | None
     epochs_table: tuple[Sequence[str], Sequence[Sequence[str]]] | None
     matrix: ConfusionMatrix | None
     matrix_fault: str
@@ -169,6 +172,7 @@ def collect_content(records: Sequence[ExperimentRecord], *, folders: Sequence[Pa
         serve_command=_serve_command(best), charts=charts, most_points=points_per_line(charts),
         axes=[] if is_one or not order else parallel_axes(records, metric=order.name), order=order,
         table=None if is_one else experiments_table(records, order=order, labels=labels, href=lambda path: _href(path, page)),
+        baselines=baseline_table(records[0]) if is_one else None,
         epochs_table=_epochs_table(records[0]) if is_one else None, matrix=matrix, matrix_fault=matrix_fault,
         pictures=[(picture, _href(picture.path, page))
                   for picture in embed_pictures(pictures, most_bytes=_MOST_PICTURE_BYTES)],

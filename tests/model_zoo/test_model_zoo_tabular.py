@@ -9,6 +9,7 @@ import tensorflow as tf
 from model_zoo_checks import (assert_export_and_reload_answer_equally, assert_one_step_lowers_the_loss, build, count_trainable,
                               output_shapes)
 
+from model_zoo import table_network
 from model_zoo import wide_and_deep_classifier as classifier
 from model_zoo import wide_and_deep_regressor as regressor
 
@@ -169,3 +170,27 @@ def test_columns_of_other_shapes_are_refused(spec, message):
 def test_a_classifier_needs_two_classes():
     with pytest.raises(ValueError, match="n_outputs, the number of classes, must be an int of at least 2. Got 1"):
         build(classifier.model, [4], 1, {})
+
+
+def test_the_table_network_equals_numpy_and_has_the_parameters_of_its_formula():
+    columns = {"values": column(tf.float32, 3), "category_city": column(tf.float32, 30), "category_job": column(tf.float32, 4)}
+    network = build(table_network.model, columns, 2, {"hiddenNeurons": 5, "hiddenLayers": 2, "embeddingSize": 6})
+    width = 3 + 6 + 4
+    assert count_trainable(network) == 30 * 6 + 4 * 4 + (width + 1) * 5 + (5 + 1) * 5 + (5 + 1) * 2 + width * 2
+    weights = randomise(network)
+    generator = np.random.default_rng(2)
+    rows = {"values": generator.normal(size=[7, 3]), "category_city": np.eye(30)[generator.integers(0, 30, 7)],
+            "category_job": np.eye(4)[generator.integers(0, 4, 7)]}
+    rows["category_city"][0] = 0  # unknown
+    joined = np.hstack([rows["values"], *(rows[name] @ weights[f"embedded_{name}/kernel"] for name in columns if name != "values")])
+    hidden = joined
+    for layer in (1, 2):
+        hidden = np.maximum(hidden @ weights[f"hidden_{layer}/kernel"] + weights[f"hidden_{layer}/bias"], 0)
+    expected = hidden @ weights["deep/kernel"] + weights["deep/bias"] + joined @ weights["linear/kernel"]
+    outputs = network({name: tf.constant(values, tf.float32) for name, values in rows.items()})
+    np.testing.assert_allclose(outputs["prediction"], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs["code"], hidden, rtol=1e-4, atol=1e-5)
+
+
+def test_the_table_network_has_4939_parameters_for_the_cars():
+    assert count_trainable(build(table_network.model, [10], 1)) == 4939
