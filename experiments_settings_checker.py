@@ -42,6 +42,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("num_epochs_per_decay", optional(number(above=0)), "length of a stair of the learning rate's decay", None,
             "epochs"),
     Setting("learning_rate_decay_factor", optional(number(above=0)), "factor between two stairs of the learning rate", None),
+    Setting("plateau_patience", optional(integer(minimum=1)),
+            "epochs without improvement before the learning rate is lowered, which stairs exclude", None, "epochs"),
+    Setting("plateau_factor", number(above=0, below=1), "what the learning rate is then multiplied by", 0.1),
     Setting("predict_using_smoothed_parameters", flag(),
             "evaluate and export the exponential moving averages of the weights", True),
     Setting("weights_moving_average_decay", number(above=0, below=1), "decay of these averages, per step", 0.998),
@@ -189,6 +192,9 @@ def _faults_between_settings(namespace: Mapping[str, Any]) -> list[tuple[str, st
     if sum(namespace.get(member) is not None for member in pair) == 1:
         lone, other = sorted(pair, key=lambda member: namespace.get(member) is None)
         faults.append((lone, f"has no effect alone. Set {other} too, or remove it."))
+    if namespace.get("plateau_patience") is not None and namespace.get("num_epochs_per_decay") is not None:
+        faults.append(("plateau_patience", "does not go with num_epochs_per_decay: stairs set the learning rate at each step. "
+                                           "Remove one of them."))
     metric = namespace.get("earlystopping_metric", "loss")
     if metric != "loss" and namespace.get("earlystopping_mode") is None:
         faults.append(("earlystopping_mode", f"must be 'min' or 'max', since earlystopping_metric is {metric!r} and a wrong "

@@ -225,7 +225,7 @@ def _build_estimator(settings: Settings) -> Any:
     from expman.training.estimator import Estimator
     keras.utils.clear_session()  # frees the graphs of an earlier experiment in this process
     estimator = Estimator(settings=settings)
-    estimator.prepare_export()
+    estimator.prepare()
     return estimator
 
 

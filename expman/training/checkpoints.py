@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import keras
 import tensorflow as tf
@@ -25,6 +26,20 @@ _UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, RuntimeError, Valu
 _UNFINISHED = ".unfinished-checkpoint"
 
 
+class CheckpointPart(Protocol):
+    """What a checkpoint holds beside variables and progress."""
+
+    def save(self, checkpoint: Path) -> None:
+        """Writes files of its own into the folder of a checkpoint."""
+
+    def load(self, checkpoint: Path) -> None:
+        """Takes over what the files of a checkpoint hold.
+
+        Raises:
+            ExperimentFolderError: they are damaged.
+        """
+
+
 class CheckpointStore:
     """The checkpoints of one training.
 
@@ -34,10 +49,13 @@ class CheckpointStore:
         folder: holds one folder `step-<number>` a checkpoint; made when absent.
         variables: group → variables to save. They are matched by position, not by name, since Keras numbers the names of
             layers within a process.
+        parts: what else to save.
     """
 
-    def __init__(self, folder: Path, *, variables: Mapping[str, Sequence[keras.Variable]]) -> None:
+    def __init__(self, folder: Path, *, variables: Mapping[str, Sequence[keras.Variable]],
+                 parts: Sequence[CheckpointPart] = ()) -> None:
         self._folder = folder
+        self._parts = parts
         self._variables = tf.train.Checkpoint(**{
             group: [variable.value for variable in members] for group, members in variables.items()})
 
@@ -50,6 +68,8 @@ class CheckpointStore:
         unfinished.mkdir()
         self._variables.write(str(unfinished / _VARIABLES))
         write_json(unfinished / _PROGRESS, progress.as_dict())
+        for part in self._parts:
+            part.save(unfinished)
         publish_folder(unfinished, final)
         for checkpoint in self._newest_first()[_NUM_NEWEST:]:
             if _step(checkpoint) != progress.best_step:
@@ -67,7 +87,7 @@ class CheckpointStore:
         """
         checkpoints = self._newest_first()
         for checkpoint in checkpoints:
-            if self._restore(checkpoint, progress):
+            if self._restore(checkpoint, progress, parts=self._parts):
                 return checkpoint
         if checkpoints:
             raise TrainingError(f"None of the {len(checkpoints)} checkpoints in {self._folder} can be read. "
@@ -79,10 +99,12 @@ class CheckpointStore:
         checkpoint = self._path(step)
         return checkpoint.is_dir() and self._restore(checkpoint, TrainingProgress())
 
-    def _restore(self, checkpoint: Path, progress: TrainingProgress) -> bool:
+    def _restore(self, checkpoint: Path, progress: TrainingProgress, *, parts: Sequence[CheckpointPart] = ()) -> bool:
         try:
             saved = read_json(checkpoint / _PROGRESS)
             self._variables.read(str(checkpoint / _VARIABLES)).assert_consumed()
+            for part in parts:
+                part.load(checkpoint)
         except (ExperimentFolderError, *_UNREADABLE) as error:
             reason = str(error).strip().splitlines()[0]
             _LOGGER.warning("Checkpoint %s cannot be used and is passed over: %s", checkpoint, reason)

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from expman.errors import UserCodeError
@@ -26,6 +27,7 @@ from expman.training.replicas import check_replicas, take_gradients_as_averaged
 from expman.training.seeds import seed_everything
 from expman.training.serving_interface import build_served_model, serving_sample
 from expman.training.training_run import TrainingRun
+from expman.training.user_callbacks import user_callbacks
 from expman.training.worker_run import WorkerRun
 from expman.training.workers import Workers
 
@@ -78,13 +80,23 @@ class Estimator:
         """A few validation samples as served inputs, name → array."""
         return serving_sample(self.settings, self.validation_data.first_batch[0])
 
-    def prepare_export(self) -> None:
-        """Builds what is served, so that a misfit is told before a training writes anything.
+    @functools.cached_property
+    def addon_callbacks(self) -> list[keras.callbacks.Callback]:
+        """The user's own callbacks."""
+        return user_callbacks(self.settings, **self.offered_to_callbacks())
+
+    def offered_to_callbacks(self) -> dict[str, Any]:
+        """The arguments that `addon_callbacks` may ask for."""
+        return {"model": self.model, "train_samples": self.train_data.first_batch,
+                "val_samples": self.validation_data.first_batch}
+
+    def prepare(self) -> None:
+        """Builds what is served and the user's callbacks, so that a misfit is told before a training writes anything.
 
         Raises:
-            UserCodeError: the served inputs or outputs do not fit to the model or to the data.
+            UserCodeError: the served inputs or outputs do not fit to the model or to the data, or the callbacks to the settings.
         """
-        _ = self.served, self.served_sample
+        _ = self.served, self.served_sample, self.addon_callbacks
 
     def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False, exports_once: bool = False,
               judge: Callable[[], str | None] | None = None,
@@ -109,7 +121,7 @@ class Estimator:
             TrainingStoppedError: a signal asked to stop.
             TrainingError, UserCodeError, ExportError: training failed; `state.json` says why.
         """
-        self.prepare_export()
+        self.prepare()
         if not self.workers.is_chief:
             return WorkerRun(estimator=self, folder=folder).run(restart=restart, extend=extend)
         return TrainingRun(estimator=self, folder=folder, exports_once=exports_once, judge=judge,

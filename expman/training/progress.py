@@ -26,7 +26,9 @@ class TrainingProgress:
         exported_step: the step whose weights that version has.
         improved: whether the epoch that just ended had the best evaluation so far.
         evaluated: whether the epoch that just ended had an evaluation.
-        stopped_early: whether training ended since it no longer improved.
+        plateau_epochs: evaluated epochs without improvement since the best one or since the learning rate was lowered.
+        patience_start: the epoch after which early stopping begins to count, at the earliest; 0: it counts from the best one.
+        stopped_early: whether training ended since it no longer improved, or since a callback of the user stopped it.
         is_pruned: whether training ended since it was not worth its time in comparison with others.
         stop_reason: why training ends before its last epoch; '' while it goes on.
     """
@@ -45,6 +47,8 @@ class TrainingProgress:
     exported_step: int = 0
     improved: bool = False
     evaluated: bool = False
+    plateau_epochs: int = 0
+    patience_start: int = 0
     stopped_early: bool = False
     is_pruned: bool = False
     stop_reason: str = ""

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from expman.experiment_folder import ExperimentFolder
 from expman.training import weights_averaging
+from expman.training.callbacks.addon_callbacks import AddonCallbacks
 from expman.training.callbacks.early_stopping import EarlyStopping
 from expman.training.callbacks.embedding_projector import EmbeddingProjector
 from expman.training.callbacks.epoch_start import EpochStart
@@ -20,6 +21,7 @@ from expman.training.callbacks.hparams_summary import HparamsSummary
 from expman.training.callbacks.metrics_csv import MetricsCsv
 from expman.training.callbacks.mirroring import Mirroring
 from expman.training.callbacks.model_variables_table import ModelVariablesTable
+from expman.training.callbacks.plateau import Plateau
 from expman.training.callbacks.profiling import Profiling
 from expman.training.callbacks.pruning import Pruning
 from expman.training.callbacks.step_counter import StepCounter
@@ -32,17 +34,18 @@ if TYPE_CHECKING:
     from expman.training.estimator import Estimator
 
 
-def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progress: TrainingProgress,
+def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progress: TrainingProgress, addon: AddonCallbacks,
                        exports: bool, judge: Callable[[], str | None] | None,
                        mirror: Callable[[], None] | None) -> list[keras.callbacks.Callback]:
     """The callbacks in the order in which they act; checkpoint and display follow them.
 
     Arguments:
+        addon: the user's own.
         exports: False leaves the export of versions to the caller.
     """
     settings = estimator.settings
     callbacks = [Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch)] if settings.use_profiling else []
-    callbacks += computing_callbacks(estimator, progress=progress)
+    callbacks += computing_callbacks(estimator, progress=progress, addon=addon)
     if exports:
         callbacks.append(ExportModels(export=lambda: estimator.export(folder), progress=progress,
                                       policy=settings.export_policy))
@@ -57,7 +60,8 @@ def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progre
     return [*callbacks, *_tensorboard_callbacks(estimator, folder=folder, progress=progress)]
 
 
-def computing_callbacks(estimator: Estimator, *, progress: TrainingProgress) -> list[keras.callbacks.Callback]:
+def computing_callbacks(estimator: Estimator, *, progress: TrainingProgress,
+                        addon: AddonCallbacks) -> list[keras.callbacks.Callback]:
     """Those that take part in the computation and its decisions, and write nothing: the same on all workers.
 
     Counting comes first, since all others read the counters; then the evaluation, since all others read its results.
@@ -73,7 +77,9 @@ def computing_callbacks(estimator: Estimator, *, progress: TrainingProgress) -> 
                    mode=settings.earlystopping_mode or "min", num_epochs=settings.nbEpoch,
                    least_seconds_between=settings.eval_not_rerun_until_sec,
                    agree=lambda is_due: bool(estimator.workers.chief_says(is_due))),
-        *_user_callbacks(estimator)]
+        addon]
+    if settings.plateau_patience:
+        callbacks.append(Plateau(progress=progress, patience=settings.plateau_patience, factor=settings.plateau_factor))
     if settings.early_stopping_patience:
         callbacks.append(EarlyStopping(progress=progress, patience=settings.early_stopping_patience))
     return callbacks
@@ -106,11 +112,3 @@ def _averages(estimator: Estimator) -> list[tf.Variable]:
     """The averages of the trainable weights; [] when none are kept."""
     is_averaged = estimator.settings.predict_using_smoothed_parameters
     return weights_averaging.averages(estimator.model.optimizer) if is_averaged else []
-
-
-def _user_callbacks(estimator: Estimator) -> list[keras.callbacks.Callback]:
-    if not estimator.settings.defines("addon_callbacks"):
-        return []
-    return list(estimator.settings.call(
-        "addon_callbacks", model=estimator.model, train_samples=estimator.train_data.first_batch,
-        val_samples=estimator.validation_data.first_batch))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from expman.errors import TrainingError, TrainingStoppedError
 from expman.experiment_folder import ExperimentFolder
+from expman.training.callbacks.addon_callbacks import AddonCallbacks
 from expman.training.callbacks.checkpointing import Checkpointing
 from expman.training.callbacks.console_progress import ConsoleProgress
 from expman.training.callbacks.stop_on_signal import StopOnSignal
@@ -20,11 +21,13 @@ from expman.training.checkpoints import CheckpointStore
 from expman.training.event_files import mark_restart
 from expman.training.finite_check import first_not_finite, is_not_finite
 from expman.training.input_data import InputData
+from expman.training.late_epochs import told_late_epochs
 from expman.training.op_errors import readable_message
 from expman.training.progress import TrainingProgress
 from expman.training.replica_batches import passes
 from expman.training.seeds import seed_epoch
 from expman.training.training_callbacks import training_callbacks
+from expman.training.user_callbacks import given_to_callbacks
 
 if TYPE_CHECKING:
     from expman.training.estimator import Estimator
@@ -49,7 +52,10 @@ class TrainingRun:
         self._estimator = estimator
         self._folder = folder
         self._progress = TrainingProgress()
-        self._checkpoints = CheckpointStore(folder.checkpoints, variables=estimator.model.training_state())
+        self._addon = AddonCallbacks(
+            estimator.addon_callbacks, given=given_to_callbacks(**estimator.offered_to_callbacks()), progress=self._progress,
+            num_epochs=estimator.settings.nbEpoch)
+        self._checkpoints = CheckpointStore(folder.checkpoints, variables=estimator.model.training_state(), parts=[self._addon])
 
     def run(self, *, restart: bool, extend: bool) -> TrainingProgress:
         """See `Estimator.train`."""
@@ -65,6 +71,9 @@ class TrainingRun:
                     self._save()
                     self._export_best()
                     raise
+                late_epochs = told_late_epochs(self._progress, self._estimator.settings)
+                if late_epochs:
+                    _LOGGER.warning(late_epochs)
                 self._export_best()
         finally:
             stop_on_signal.restore_handlers()
@@ -73,7 +82,7 @@ class TrainingRun:
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         settings, train_data = self._estimator.settings, self._estimator.train_data
         return [
-            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress,
+            *training_callbacks(self._estimator, folder=self._folder, progress=self._progress, addon=self._addon,
                                 exports=self._exports_as_it_goes, judge=self._judge, mirror=self._mirror),
             Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds),
             ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,
@@ -98,7 +107,14 @@ class TrainingRun:
         progress = self._progress
         if state.get("exported_step", 0) > progress.exported_step:
             progress.exported_step, progress.last_exported_model = state["exported_step"], state["last_exported_model"]
-        progress.stopped_early = progress.stopped_early and not extend
+        # Killed before its first new checkpoint, a training that was extended is known by its state alone.
+        is_extended = extend or state.get("patience_start", 0) >= progress.epoch > 0
+        if progress.stopped_early and is_extended:
+            _LOGGER.info("This training was ended after epoch %d (%s; the best was epoch %d). --nbEpoch begins a new patience.",
+                         progress.epoch, progress.stop_reason, progress.best_epoch)
+            progress.patience_start = progress.epoch
+            self._addon.begin_new_patience()
+        progress.stopped_early = progress.stopped_early and not is_extended
         # One that is recorded as pruned is restarted by somebody who wants it to go on all the same.
         progress.is_pruned = progress.is_pruned and not extend and state.get("status") != "pruned"
         if not (progress.stopped_early or progress.is_pruned):

@@ -11,7 +11,7 @@ from expman.dry_run.quantities import size
 
 def check_export(run: DryRun) -> Finding:
     """Publishes a version, as a training does after its evaluations."""
-    run.estimator.prepare_export()
+    run.estimator.prepare()
     start = time.perf_counter()
     version = run.folder.path / run.estimator.export(run.folder)
     run.export_seconds = time.perf_counter() - start

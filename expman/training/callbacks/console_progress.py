@@ -1,4 +1,4 @@
-"""Shows the progress of a training: a live line on a terminal, one line an epoch elsewhere."""
+"""Shows the progress of a training: a live line on a terminal; elsewhere one line an epoch, and more in one of unknown length."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import keras
 from expman.training.progress import TrainingProgress
 
 _SECONDS_BETWEEN_UPDATES = 0.2
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 class ConsoleProgress(keras.callbacks.Callback):
@@ -32,6 +33,9 @@ class ConsoleProgress(keras.callbacks.Callback):
         self._steps_per_epoch = steps_per_epoch
         self._stream = stream or sys.stdout
         self._is_live = self._stream.isatty()
+        # Where no line can be rewritten, only an epoch that may never end needs more than the line at its end.
+        self._seconds_between = _SECONDS_BETWEEN_UPDATES if self._is_live else (
+            float("inf") if steps_per_epoch else _SECONDS_BETWEEN_LINES)
         self._start_time = self._epoch_start = self._last_update = 0.0
         self._start_epoch = 0
 
@@ -40,10 +44,12 @@ class ConsoleProgress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch_start = time.monotonic()
+        if not self._is_live:
+            self._last_update = self._epoch_start
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         now = time.monotonic()
-        if not self._is_live or now - self._last_update < _SECONDS_BETWEEN_UPDATES:
+        if now - self._last_update < self._seconds_between:
             return
         self._last_update = now
         done = self._progress.step_in_epoch
@@ -51,19 +57,23 @@ class ConsoleProgress(keras.callbacks.Callback):
         fraction = done / self._steps_per_epoch if self._steps_per_epoch else 0.0
         self._show(f"{self._epoch_label()} step {done}{of_all} loss {float(logs['loss']):.4g}"
                    f"{self._time_left(self._progress.epoch + fraction)}")
+        self._end_line()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         values = " ".join(f"{name} {value:.4g}" for name, value in logs.items())
         star = " *" if self._progress.improved else ""
         seconds = time.monotonic() - self._epoch_start
         self._show(f"{self._epoch_label(epoch + 1)} {seconds:.1f}s {values}{star}{self._time_left(epoch + 1)}")
-        if not self._is_live:
-            self._stream.write("\n")
-        self._stream.flush()
+        self._end_line()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self._is_live:
             self._stream.write("\n")
+
+    def _end_line(self) -> None:
+        if not self._is_live:
+            self._stream.write("\n")
+        self._stream.flush()
 
     def _epoch_label(self, epoch: int | None = None) -> str:
         return f"epoch {epoch or self._progress.epoch + 1}/{self._num_epochs}"

@@ -11,7 +11,7 @@ class EarlyStopping(keras.callbacks.Callback):
     """Stops when the best evaluation lies too many epochs back; unlike Keras' own, it remembers over a restart.
 
     Arguments:
-        progress: read for the best epoch; gets the reason of the stop.
+        progress: read for the best epoch and for where patience begins; gets the reason of the stop.
         patience: epochs without improvement before stopping.
     """
 
@@ -22,7 +22,8 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         progress = self._progress
-        if progress.evaluated and epoch + 1 - progress.best_epoch >= self._patience:
-            progress.stop_reason = f"no improvement for {epoch + 1 - progress.best_epoch} epochs"
+        num_epochs = epoch + 1 - max(progress.best_epoch, progress.patience_start)
+        if progress.evaluated and num_epochs >= self._patience:
+            progress.stop_reason = f"no improvement for {num_epochs} epochs"
             progress.stopped_early = True
             self.model.stop_training = True

@@ -15,6 +15,8 @@ from expman.training.progress import TrainingProgress
 class Evaluation(keras.callbacks.Callback):
     """Measures the model on the validation data and adds the results to the epoch's logs as `val_<metric>`.
 
+    Of two evaluations with the same value of the metric, the one with the lower loss is better.
+
     Arguments:
         evaluate: measures the model; returns metric → value.
         progress: gets `evaluated`, `improved`, the best value and its place.
@@ -55,9 +57,16 @@ class Evaluation(keras.callbacks.Callback):
                                 f"{', '.join(metrics)}. Set it to one of them.")
         value = metrics[self._metric]
         progress.last_metrics = metrics
-        progress.improved = not math.isnan(value) and (
-            progress.best_value is None or self._sign * value < self._sign * progress.best_value)
+        progress.improved = not math.isnan(value) and self._is_better(metrics)
         if progress.improved:
             progress.best_value, progress.best_metrics = value, metrics
             progress.best_epoch, progress.best_step = epoch + 1, progress.step
         logs.update({f"val_{name}": number for name, number in metrics.items()})
+
+    def _is_better(self, metrics: Mapping[str, float]) -> bool:
+        """Whether these values are better than the best ones so far."""
+        progress, value = self._progress, self._sign * metrics[self._metric]
+        if progress.best_value is None:
+            return True
+        best = self._sign * progress.best_value
+        return value < best or (value == best and metrics["loss"] < progress.best_metrics["loss"])

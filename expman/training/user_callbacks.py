@@ -1,0 +1,58 @@
+"""Makes the user's own callbacks, and tells before training what of them will not work."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import keras
+
+from expman.errors import UserCodeError
+from expman.settings import Settings
+from expman.training.callback_state import CallbackState
+from expman.training.weights_averaging import innermost
+
+_LOGGER = logging.getLogger(__name__)
+_FUNCTION = "addon_callbacks"
+_SET_THE_LEARNING_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+
+
+def user_callbacks(settings: Settings, *, model: keras.Model, train_samples: Any, val_samples: Any
+                   ) -> list[keras.callbacks.Callback]:
+    """Calls `addon_callbacks`, if the user defines it, and warns of what a restart could not give back to its callbacks.
+
+    Arguments:
+        settings: the experiment.
+        model: compiled.
+        train_samples, val_samples: the first batches, offered to the user.
+
+    Raises:
+        UserCodeError: a callback, or `plateau_patience`, would set a learning rate that a schedule sets already.
+    """
+    offered = {"model": model, "train_samples": train_samples, "val_samples": val_samples}
+    callbacks = list(settings.call(_FUNCTION, **offered)) if settings.defines(_FUNCTION) else []
+    setters = [f"{settings.place_of(_FUNCTION)}: {type(callback).__name__} of {_FUNCTION}" for callback in callbacks
+               if isinstance(callback, _SET_THE_LEARNING_RATE)]
+    if settings.plateau_patience is not None:
+        setters.append(f"{settings.place_of('getOptimizer')}: plateau_patience = {settings.plateau_patience}")
+    if setters and _has_schedule(model.optimizer):
+        raise UserCodeError("\n".join(
+            f"{setter} would set the learning rate, but the optimizer of getOptimizer has a schedule, which sets it at each step: "
+            "that of num_epochs_per_decay and learning_rate_decay_factor, or one of your own. Remove one of the two."
+            for setter in setters))
+    for state in (CallbackState(callback, given=given_to_callbacks(**offered)) for callback in callbacks):
+        if state.unsaved:
+            _LOGGER.warning("%s: no checkpoint can hold %s of %s: a restart begins with what %s makes. Keep numbers, texts, lists, "
+                            "dicts and NumPy arrays in attributes whose values a restart needs.", settings.place_of(_FUNCTION),
+                            ", ".join(state.unsaved), state.name, _FUNCTION)
+    return callbacks
+
+
+def given_to_callbacks(*, model: keras.Model, train_samples: Any, val_samples: Any) -> list[Any]:
+    """All that callbacks may keep of what they were given."""
+    return [model, model.network, *model.network.layers, *model.variables, model.optimizer, train_samples, val_samples]
+
+
+def _has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
+    # The public `learning_rate` is the schedule's present value.
+    return isinstance(innermost(optimizer)._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
