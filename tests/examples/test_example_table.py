@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ import tensorflow as tf
 from conftest import ROOT
 from example_files import ask_served_model, local_answers, number_after, shortened
 from rest_client import predict
-from serving_models import OfficialClient, running_endpoints
+from serving_models import OfficialClient, free_port, running_endpoints
 from sklearn.linear_model import LinearRegression
 from training_runs import read_metrics, untimed
 
@@ -131,3 +134,20 @@ def tupled(value: Any) -> Any:
     """JSON's lists as the tuples that they were, but for the list of columns."""
     columns = [{name: tuple(each) if isinstance(each, list) else each for name, each in column.items()} for column in value["columns"]]
     return {**value, "columns": columns}
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_lead_from_the_file_to_a_served_answer(tmp_path):
+    for entry in ROOT.iterdir():
+        if entry.name not in ("experiments", ".git"):
+            (tmp_path / entry.name).symlink_to(entry)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands_text = re.search(r"<!-- example: table -->\n```sh\n(.*?)```", readme, re.DOTALL).group(1)
+    rest_port = free_port()
+    commands_text = commands_text.replace("python ", f"{sys.executable} ").replace(
+        "--rest_port 8501", f"--port {free_port()} --rest_port {rest_port}").replace("127.0.0.1:8501", f"127.0.0.1:{rest_port}")
+    ended = subprocess.run(["bash", "-c", f"{commands_text}\nwait"], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+                           check=False)
+    answer = json.loads(re.search(r"\{\s*\"predictions\".*?\}", ended.stdout, re.DOTALL).group())
+    promised = float(re.search(r"The answer is about ([\d.]+) miles", readme).group(1))
+    assert answer["predictions"] == [pytest.approx(promised, abs=1.0)]
