@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.clutter import is_hidden
+
 
 class ArrayCacheError(RuntimeError):
     """The cache cannot be written; no fault of a data file, so it is never taken for one that may be skipped."""
@@ -72,7 +74,9 @@ def _write(array: np.ndarray, file: Path) -> None:
 
 def _fingerprint(path: str, kind: str) -> str:
     """Differs for other files, other kinds and other versions; those of a folder are its files'."""
-    members = sorted(entry.path for entry in os.scandir(path)) if os.path.isdir(path) else [path]
+    members = [path]
+    if os.path.isdir(path):
+        members = sorted(entry.path for entry in os.scandir(path) if not is_hidden(entry.name))
     versions = [f"{member} {status.st_size} {status.st_mtime_ns}" for member in members for status in (os.stat(member),)]
     text = "\0".join((os.path.abspath(path), kind, *versions))
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]

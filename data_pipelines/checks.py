@@ -6,9 +6,11 @@ import numbers
 import os
 from collections.abc import Iterable
 
+from data_pipelines.clutter import without_clutter
+
 
 def file_list(files: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """The paths as a list of str.
+    """The paths as a list of str, without what systems and tools leave among data (see `without_clutter`).
 
     Raises:
         ValueError: there is none, or one path was given instead of a list.
@@ -16,7 +18,16 @@ def file_list(files: Iterable[str | os.PathLike[str]]) -> list[str]:
     """
     if isinstance(files, (str, os.PathLike)):
         raise ValueError(f"files must be a list of paths. Got the single path {os.fspath(files)!r}. Write [path].")
-    paths = [os.fspath(file) for file in files]
+    return existing_files(without_clutter(files))
+
+
+def existing_files(paths: list[str]) -> list[str]:
+    """The paths, checked.
+
+    Raises:
+        ValueError: there is none.
+        FileNotFoundError: some do not exist; the message lists them.
+    """
     if not paths:
         raise ValueError("files is empty. extractFilenames(root_dir, file_extension) lists the files of a folder.")
     missing = [path for path in paths if not os.path.exists(path)]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from data_pipelines.clutter import is_clutter
 from expman.file_hash_cache import FileHashCache, FileVersion
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class DataFile:
 def fingerprint_folder(folder: str | os.PathLike[str], *, cache: FileHashCache, cancelled: threading.Event
                        ) -> list[DataFile]:
     """Hashes the files below a folder in parallel, except those that the cache knows; links are followed.
+
+    What systems and tools leave among data (see `is_clutter`) is left out, as it is by the pipelines.
 
     Reading yields to other work of the process: the threads have the lowest priority where the system has one a thread.
 
@@ -85,6 +88,8 @@ def _files_below(path: str) -> Iterator[tuple[str, FileVersion]]:
                             error.strerror)
             continue
         for entry in entries:
+            if is_clutter(entry.name):
+                continue
             real_path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
             if entry.is_dir():
                 if real_path not in parents and real_path != folder:  # a link upwards would never end

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from data_pipelines.clutter import is_clutter
 from expman.data_fingerprint import DataFile, FingerprintCancelledError, combined_hash, fingerprint_folder
 from expman.experiment_folder import ExperimentFolder, write_atomically
 from expman.file_hash_cache import user_cache
@@ -110,11 +111,13 @@ def _changed_folders(folder: ExperimentFolder, *, recorded: Mapping[str, Any], f
             details = _changed_files(before, found)
         except (OSError, ValueError, KeyError, TypeError) as error:  # the list was deleted or edited
             details = f"which files cannot be told, since {folder.data_files} cannot be read ({error!r})"
-        yield f"{setting} '{recorded[setting]['folder']}': {details}"
+        if details:
+            yield f"{setting} '{recorded[setting]['folder']}': {details}"
 
 
 def _changed_files(before: Sequence[DataFile], now: Sequence[DataFile]) -> str:
-    old, new = ({file.name: file for file in files} for files in (before, now))
+    """What differs; '' where only clutter does, which older records hold."""
+    old, new = ({file.name: file for file in files if not any(map(is_clutter, file.name.split("/")))} for files in (before, now))
     kinds = {"changed": [name for name in new if name in old and new[name] != old[name]],
              "added": [name for name in new if name not in old],
              "removed": [name for name in old if name not in new]}

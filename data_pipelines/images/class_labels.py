@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,10 +10,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from data_pipelines.checks import file_list
-from data_pipelines.filenames import extractFilenames
+from data_pipelines.checks import existing_files, file_list
+from data_pipelines.filenames import extractFilenames, visible_folders
 
 _COLUMNS = ["filename", "class"]
+_LOG = logging.getLogger(__name__)
 Source = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
@@ -31,7 +33,7 @@ class LabelledImages:
     class_names: list[str]
 
 
-def class_names_of(sourceFolder: Source, file_extension: str = "*.jpg", *,  # noqa: N803  (users' interface)
+def class_names_of(sourceFolder: Source, file_extension: str | Sequence[str] = "*.jpg", *,  # noqa: N803  (users' interface)
                    class_csv: str | os.PathLike[str] | None = None) -> list[str]:
     """The sorted names of the classes that `FileListProcessor_image_classification` finds with the same arguments.
 
@@ -44,7 +46,7 @@ def class_names_of(sourceFolder: Source, file_extension: str = "*.jpg", *,  # no
     return labelled_images(sourceFolder, file_extension, class_csv=class_csv).class_names
 
 
-def labelled_images(source: Source, file_extension: str = "*.jpg", *, class_csv: str | os.PathLike[str] | None = None,
+def labelled_images(source: Source, file_extension: str | Sequence[str] = "*.jpg", *, class_csv: str | os.PathLike[str] | None = None,
                     class_names: Sequence[str] | None = None) -> LabelledImages:
     """Lists image files and their classes.
 
@@ -70,7 +72,7 @@ def labelled_images(source: Source, file_extension: str = "*.jpg", *, class_csv:
     return LabelledImages(files, [number_of[found[path]] for path in files], list(class_names))
 
 
-def _files(source: Source, file_extension: str) -> list[str]:
+def _files(source: Source, file_extension: str | Sequence[str]) -> list[str]:
     if not isinstance(source, (str, os.PathLike)):
         files = file_list(source)
         _check_unique(files, "the list of files")
@@ -80,7 +82,18 @@ def _files(source: Source, file_extension: str) -> list[str]:
     if loose:
         raise ValueError(f"{len(loose)} files, such as {loose[0]!r}, lie in no folder of a class. Move them into folders "
                          "named after the classes, or list the classes in class_csv.")
+    _warn_of_empty_folders(os.fspath(source), files, file_extension)
     return files
+
+
+def _warn_of_empty_folders(source: str, files: Sequence[str], file_extension: str | Sequence[str]) -> None:
+    """Tells of folders that look like classes and hold no image: they become none."""
+    with_images = {os.path.dirname(path) for path in files}
+    empty = [os.path.basename(folder) for folder, subfolders, _ in visible_folders(source)
+             if not subfolders and folder not in with_images]
+    if empty:
+        _LOG.warning("%s: %d folders hold no file that fits %r, and are no classes: %s.", source, len(empty), file_extension,
+                     ", ".join(map(repr, sorted(empty))))
 
 
 def _from_csv(folder: Source, class_csv: str | os.PathLike[str]) -> dict[str, str]:
@@ -88,7 +101,7 @@ def _from_csv(folder: Source, class_csv: str | os.PathLike[str]) -> dict[str, st
     if not isinstance(folder, (str, os.PathLike)):
         raise ValueError("sourceFolder must be the folder that the filenames of class_csv start from. Got a list of files.")
     table = _checked_table(class_csv)
-    files = file_list(os.path.join(folder, name) for name in table["filename"])
+    files = existing_files([os.path.join(folder, name) for name in table["filename"]])
     _check_unique(files, f"class_csv: {os.fspath(class_csv)}")
     return dict(zip(files, table["class"]))
 

@@ -22,7 +22,8 @@ from data_pipelines.unreadable_files import UnreadableFiles
 
 
 def FileListProcessor_image_classification(  # noqa: N802  (users' interface)
-        sourceFolder: Source, file_extension: str = "*.jpg", *, batch_size: int, shuffle_batches: bool,  # noqa: N803
+        sourceFolder: Source, file_extension: str | Sequence[str] = "*.jpg", *, batch_size: int,  # noqa: N803
+        shuffle_batches: bool,
         image_size: tuple[int, int] | None = None, resize_mode: str = "stretch", num_channels: int | None = None,
         class_csv: str | os.PathLike[str] | None = None, class_names: Sequence[str] | None = None,
         apply_random_flip_left_right: bool = False, apply_random_flip_up_down: bool = False,
@@ -40,7 +41,8 @@ def FileListProcessor_image_classification(  # noqa: N802  (users' interface)
     Arguments:
         sourceFolder: a folder of folders named after the classes, or a list of files, each in a folder named after its class;
             with `class_csv` the folder that the filenames start from.
-        file_extension: which files of a folder are images, see `extractFilenames`.
+        file_extension: which files of a folder are images, see `extractFilenames`. A folder without such a file is no class,
+            and a warning names it.
         batch_size: images of a batch.
         shuffle_batches: whether each pass has an order of its own; else the files come sorted by path.
         image_size: (height, width) of what is returned.

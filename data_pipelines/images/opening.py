@@ -20,6 +20,7 @@ class ImageOpener:
     Arguments:
         reader: 'opencv' or 'rasterio', see `read_image`. Rasterio reads windows of TIFF and VRT files.
         whole: whether all images are decoded whole, e.g. to keep them.
+        palette: 'colours' or, for label maps, 'indices'; see `read_image`.
 
     Raises:
         ValueError: there is no such reader.
@@ -28,13 +29,14 @@ class ImageOpener:
 
     reader: str
     whole: bool
+    palette: str = "colours"
 
     def __post_init__(self) -> None:
         check_reader(self.reader)
 
     def __call__(self, path: str) -> ArrayLike:
         """The image; raises ValueError or OSError when it cannot be read."""
-        return RasterioWindows(path) if self.reads_windows(path) else read_image(path, reader=self.reader)
+        return RasterioWindows(path) if self.reads_windows(path) else read_image(path, reader=self.reader, palette=self.palette)
 
     def reads_windows(self, path: str) -> bool:
         """Whether a file is opened fast and only the windows that are cut are read."""

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 
 from data_pipelines.checks import one_of
+from data_pipelines.images.palette import palette_indices
 from data_pipelines.images.tiff_layout import check_opencv_reads_it_whole
 
 READERS = ("opencv", "rasterio")
+PALETTES = ("colours", "indices")
 _SWAPPED_BY_OPENCV = (np.uint8, np.uint16, np.float32)
 _FILLED_BY_GDAL = ("PNG", "JPEG", "BMP")  # of files that are cut off it fills the rest and only warns; OpenCV refuses them
 
@@ -27,7 +29,7 @@ def check_reader(reader: str) -> None:
         _imported_rasterio()
 
 
-def read_image(path: str, *, reader: str = "opencv") -> np.ndarray:
+def read_image(path: str, *, reader: str = "opencv", palette: str = "colours") -> np.ndarray:
     """Reads an image with all its bands, in the file's own type.
 
     The pixels come as they are stored: an orientation noted by a camera (EXIF) is not applied, and values that stand for
@@ -37,17 +39,24 @@ def read_image(path: str, *, reader: str = "opencv") -> np.ndarray:
         path: the file. OpenCV reads PNG, JPEG, WebP, BMP, TIFF … of 1, 3 or 4 bands; rasterio reads what GDAL reads, with any
             number of bands. A TIFF that OpenCV would read in part or changed is refused.
         reader: 'opencv' or 'rasterio' (`pip install -r requirements-rasterio.txt`).
+        palette: what the reader 'opencv' gives of an image with a palette: 'colours', or 'indices': the numbers of the colours, one band,
+            as in label maps. Rasterio always gives the numbers.
 
     Returns:
         `[height, width, bands]`, uint8, uint16, int16, float32 …; bands in the order red, green, blue(, alpha), of rasterio in
         the order of the file.
 
     Raises:
-        ValueError: the file is no image that the reader knows, or is cut off; or there is no such reader.
+        ValueError: the file is no image that the reader knows, or is cut off; or there is no such reader or palette.
         OSError: the file cannot be opened.
         ImportError: rasterio is asked for and not installed.
     """
     one_of("reader", reader, READERS)
+    one_of("palette", palette, PALETTES)
+    if palette == "indices" and reader == "opencv":
+        indices = palette_indices(path)
+        if indices is not None:
+            return indices[..., None]
     return _READERS[reader](path)
 
 

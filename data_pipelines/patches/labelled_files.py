@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from data_pipelines.array_cache import ArrayCache
-from data_pipelines.checks import at_least, file_list
+from data_pipelines.checks import at_least, file_list, one_of
+from data_pipelines.patches.pairing import PAIRINGS, paired_references
 from data_pipelines.patches.positions import window
 
 
@@ -78,29 +79,33 @@ class LabelledFiles:
 
     Arguments:
         raw_files: the paths.
-        reference_files: as many, in the same order; or None.
+        reference_files: as many; or None.
+        pair_by: how they belong together, see `paired_references`.
         num_label_channels: how many of the last bands of the raw files are labels; 0 with reference files.
         open_raw, open_reference: how the files are opened.
         cache: whether opened files are kept, see `ArrayCache`.
 
+    Attributes:
+        paths: of the raw files.
+        references: the reference file of each, or None.
+
     Raises:
-        ValueError: an argument is wrong, or the lists are not equally long.
+        ValueError: an argument is wrong, or the files do not belong together.
         FileNotFoundError: files do not exist.
     """
 
     def __init__(self, raw_files: Iterable[str | os.PathLike[str]],
                  reference_files: Iterable[str | os.PathLike[str]] | None = None, *, num_label_channels: int = 0,
-                 open_raw: Opener, open_reference: Opener, cache: bool | str | os.PathLike[str] = False) -> None:
+                 pair_by: str = "name", open_raw: Opener, open_reference: Opener, cache: bool | str | os.PathLike[str] = False) -> None:
         at_least("num_label_channels", num_label_channels, 0)
+        one_of("pair_by", pair_by, PAIRINGS)
         self.paths = _paths("raw_files", raw_files)
-        self._references = None if reference_files is None else _paths("reference_files", reference_files)
-        if self._references is not None:
+        self.references = None if reference_files is None else _paths("reference_files", reference_files)
+        if self.references is not None:
             if num_label_channels:
                 raise ValueError(f"num_label_channels={num_label_channels} and reference_files or labels_key are two "
                                  "sources of labels. Remove one of them.")
-            if len(self._references) != len(self.paths):
-                raise ValueError(f"reference_files must be as many as raw_files. Got {len(self._references)} and "
-                                 f"{len(self.paths)}: {self._references[0]} …, {self.paths[0]} ….")
+            self.references = paired_references(self.paths, self.references, pair_by=pair_by)
         self._num_label_channels = num_label_channels
         self._open_raw, self._open_reference = open_raw, open_reference
         self._cache = ArrayCache(cache)
@@ -111,7 +116,7 @@ class LabelledFiles:
     def reads_windows(self, index: int) -> bool:
         """Whether a raw file and its reference are opened fast, and only the windows that are cut are read."""
         return self._open_raw.reads_windows(self.paths[index]) and (
-            self._references is None or self._open_reference.reads_windows(self._references[index]))
+            self.references is None or self._open_reference.reads_windows(self.references[index]))
 
     def opened(self, index: int) -> LabelledArray:
         """Opens a raw file and its reference.
@@ -123,17 +128,16 @@ class LabelledFiles:
         if raw.shape[-1] <= self._num_label_channels:
             raise ValueError(f"it has {raw.shape[-1]} bands, of which none is left without the labels "
                              f"(num_label_channels={self._num_label_channels})")
-        if self._references is None:
+        if self.references is None:
             return LabelledArray(raw, None, self._num_label_channels)
-        path = self._references[index]
+        path = self.references[index]
         try:
             reference = self._cache.get(path, repr(self._open_reference), self._open_reference)
         except (OSError, ValueError) as error:
             raise ValueError(f"its reference {path}: {error}") from error
         if reference.shape != (*raw.shape[:-1], 1):
             raise ValueError(f"its shape {list(raw.shape)} does not fit to its reference {path} of {list(reference.shape)}: "
-                             "sizes must be equal and references have one band (OpenCV reads palette images as colours, "
-                             "reader='rasterio' as numbers)")
+                             "sizes must be equal and references have one band")
         return LabelledArray(raw, reference, 0)
 
 

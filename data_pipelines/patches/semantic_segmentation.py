@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +17,8 @@ from data_pipelines.patches.pipeline import patch_dataset
 
 def FileListProcessor_Semantic_Segmentation(raw_files: Iterable[str | os.PathLike[str]],  # noqa: N802
                                             reference_files: Iterable[str | os.PathLike[str]] | None = None, *,
-                                            reader: str = "opencv", **options: Any) -> tf.data.Dataset:
+                                            pair_by: str = "name", reader: str = "opencv",
+                                            **options: Any) -> tf.data.Dataset:
     """Patches of images with their labels: random ones for training, a grid that covers all of each image for evaluation.
 
         FileListProcessor_Semantic_Segmentation(
@@ -25,8 +27,11 @@ def FileListProcessor_Semantic_Segmentation(raw_files: Iterable[str | os.PathLik
 
     Arguments:
         raw_files: images of 8 or 16 bits or floating-point numbers with any number of bands, all of one type.
-        reference_files: label maps of one band, in the same order and of the same sizes; None: the labels are the last
-            `num_label_channels` bands of the raw files, or there are none.
+        reference_files: label maps of one band, of the same names or in the same order, and of the same sizes; of palette images
+            the numbers of the colours are the labels. None: the labels are the last `num_label_channels` bands of the raw
+            files, or there are none.
+        pair_by: 'name': the files belong together by what tells their names apart (see `paired_references`), where names tell
+            nothing by their order, with a warning; 'order': by the order alone.
         reader: 'opencv', or 'rasterio' for georeferenced and many-band images; of TIFF and VRT files it reads only the
             patches, unless they are cached.
         options: those of `PatchOptions`, among them the required `batch_size` and `shuffle_samples`.
@@ -45,6 +50,6 @@ def FileListProcessor_Semantic_Segmentation(raw_files: Iterable[str | os.PathLik
     """
     chosen = PatchOptions(**options)
     opener = ImageOpener(reader=reader, whole=chosen.cache is not False)
-    files = LabelledFiles(raw_files, reference_files, num_label_channels=chosen.num_label_channels, open_raw=opener,
-                          open_reference=opener, cache=chosen.cache)
+    files = LabelledFiles(raw_files, reference_files, num_label_channels=chosen.num_label_channels, pair_by=pair_by,
+                          open_raw=opener, open_reference=replace(opener, palette="indices"), cache=chosen.cache)
     return patch_dataset(files, chosen, num_axes=2)

@@ -237,9 +237,9 @@ def test_cached_images_are_decoded_once_and_give_the_same_patches(pairs, tmp_pat
     from data_pipelines.images.reading import read_image
     read = []
 
-    def counting(path, *, reader):
+    def counting(path, **options):
         read.append(path)
-        return read_image(path, reader=reader)
+        return read_image(path, **options)
 
     monkeypatch.setattr("data_pipelines.images.opening.read_image", counting)
     dataset = segmentation(*pairs, **options, cache=tmp_path / "cache" if is_folder else True)
