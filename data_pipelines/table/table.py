@@ -109,9 +109,26 @@ class Table:
         """1 for a number, else the number of classes."""
         return self.target.n_outputs
 
-    def get_input_pipeline_train_val(self, batch_size: int, shuffle_batches: bool) -> tf.data.Dataset:
-        """Batches of (raw cells by name, labels): the training rows, shuffled anew in each pass, or the validation rows."""
-        features, labels = self.rows(for_training=shuffle_batches), self.labels(for_training=shuffle_batches)
+    def get_input_pipeline_train_val(self, batch_size: int, raw_data_files_folder: str, shuffle_batches: bool) -> tf.data.Dataset:
+        """Batches of (raw cells by name, labels): the training rows, shuffled anew in each pass, or the validation rows.
+
+        Where `raw_data_files_folder` names other CSV files than the table's, all their rows validate, to measure a trained
+        network on them.
+
+        Raises:
+            ValueError: it names no CSV file, or other files to train on, whose statistics the table does not have.
+        """
+        paths = table_files(raw_data_files_folder)
+        if {os.path.realpath(path) for path in paths} <= {os.path.realpath(path) for path in self._cells.paths}:
+            features, labels = self.rows(for_training=shuffle_batches), self.labels(for_training=shuffle_batches)
+        elif shuffle_batches:
+            raise ValueError(f"raw_data_dir_train = '{raw_data_files_folder}' names other files than the table: {self._cells.name}. "
+                             "Name the same, so that the record of the data is right.")
+        else:
+            cells = self._read_like(paths)
+            all_rows = np.arange(len(cells.frame))
+            features = {column.served_name: self._served_cells(column, cells, all_rows) for column in self.columns}
+            labels = self.target.labels(cells, all_rows, self._form)
         dataset = tf.data.Dataset.from_tensor_slices((features, labels))
         return batched(dataset, batch_size=batch_size, shuffle_buffer=len(labels) if shuffle_batches else 0)
 
@@ -153,7 +170,7 @@ class Table:
             ValueError: a cell is not of its column's kind.
         """
         rows = self._training_rows if for_training else self._validation_rows
-        return {column.served_name: self._served_cells(column, rows) for column in self.columns}
+        return {column.served_name: self._served_cells(column, self._cells, rows) for column in self.columns}
 
     def labels(self, *, for_training: bool) -> np.ndarray:
         """The labels of a part: float32 `[rows, 1]` in the target's units, or the place of each class, int64 `[rows]`."""
@@ -176,20 +193,29 @@ class Table:
                          ", ".join(map(repr, changed)) or "some columns")
         self.columns, self.target = recorded, target
 
-    def _served_cells(self, column: table_columns.TableColumn, rows: np.ndarray) -> np.ndarray:
-        words = self._cells.frame[column.name].iloc[rows]
+    def _read_like(self, paths: Sequence[str]) -> TableCells:
+        """The cells of other files with the columns that the table needs."""
+        cells = read_cells(paths, self._form)
+        lacking = [name for name in (*(column.name for column in self.columns), self.target.name) if name not in cells.frame]
+        if lacking:
+            raise ValueError(f"{cells.name} lacks the columns {', '.join(map(repr, lacking))} of {self._cells.name}.")
+        _LOG.info("%s: all %d rows validate, instead of those that were split off.", cells.name, len(cells.frame))
+        return cells
+
+    def _served_cells(self, column: table_columns.TableColumn, cells: TableCells, rows: np.ndarray) -> np.ndarray:
+        words = cells.frame[column.name].iloc[rows]
         is_known = words.to_numpy() != ""
-        cells = words.to_numpy(object)
+        values = words.to_numpy(object)
         if column.dtype == tf.float64:
-            cells = parse_numbers(words, self._form)
-            is_wrong = is_known & ~np.isfinite(cells)
+            values = parse_numbers(words, self._form)
+            is_wrong = is_known & ~np.isfinite(values)
         else:
             is_date = date_parts(tf.constant(list(words)), column.date_format)[1].numpy() if column.kind == "date" else is_known
             is_wrong = is_known & ~is_date
         if is_wrong.any():
             row = int(rows[np.argmax(is_wrong)])
             expected = "a number" if column.dtype == tf.float64 else f"a date such as {column.date_format}"
-            raise ValueError(f"{self._cells.place(row)}: column {column.name!r} must hold {expected}, as in the training rows. Got "
+            raise ValueError(f"{cells.place(row)}: column {column.name!r} must hold {expected}, as in the training rows. Got "
                              f"{words.iloc[int(np.argmax(is_wrong))]!r}. Correct the cell, add it to missing=[…], or write "
                              f"categories=[{column.name!r}].")
-        return cells
+        return values

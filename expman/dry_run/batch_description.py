@@ -11,12 +11,13 @@ import tensorflow as tf
 _MOST_CLASSES = 20
 
 
-def described_tensors(name: str, structure: Any) -> list[str]:
+def described_tensors(name: str, structure: Any, *, may_lack_values: bool = False) -> list[str]:
     """A line for each tensor, with its distribution where the name says that these are labels, and a line for each warning.
 
     Arguments:
         name: what the tensors are, e.g. 'training labels'.
         structure: a tensor, or a dict or tuple of tensors.
+        may_lack_values: whether NaN and infinity do not reach the network, so that there is nothing to warn of.
     """
     lines = []
     for member, array in named_arrays(name, structure):
@@ -24,7 +25,7 @@ def described_tensors(name: str, structure: Any) -> list[str]:
         if name.endswith("labels"):
             line += f"; {_distribution(array)}"
         lines.append(line)
-        lines += [f"warning: {member} {fault}" for fault in _oddities(array)]
+        lines += [f"warning: {member} {fault}" for fault in _oddities(array, may_lack_values=may_lack_values)]
     return lines
 
 
@@ -67,12 +68,12 @@ def _distribution(array: np.ndarray) -> str:
     return f"mean {_number(finite.mean())}, standard deviation {_number(finite.std())}" if finite.size else "no finite value"
 
 
-def _oddities(array: np.ndarray) -> Iterator[str]:
+def _oddities(array: np.ndarray, *, may_lack_values: bool) -> Iterator[str]:
     if array.size == 0:
         yield "hold no value at all"
         return
     count = _count_not_finite(array)
-    if count:
+    if count and not may_lack_values:
         yield f"hold {count}: training stops when they reach the loss"
     if array.size > 1 and (array == array.flat[0]).all():
         yield f"are all {_number(array.flat[0])}: they tell nothing; check how they are read, and whether they are shuffled"

@@ -33,6 +33,7 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
     Raises:
         UserCodeError: the user's functions raised, or do not fit together or to the data; with the shapes of the batch.
     """
+    _check_compilable(settings, validation_batch[0])
     strategy = model.distribute_strategy
     test_step = model.test_step if model.runs_without_strategy else tf.function(lambda data: tf.nest.map_structure(
         strategy.experimental_local_results, strategy.run(model.test_step, args=(data,))), autograph=False)
@@ -54,6 +55,14 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
     seconds = forward_seconds(test_step, validation_batch)
     model.reset_metrics()
     return seconds
+
+
+def _check_compilable(settings: Settings, features: Any) -> None:
+    """Raises UserCodeError when XLA is to compile steps that begin with text, which it cannot."""
+    if settings.useXLA and any(part.dtype == tf.string for part in tf.nest.flatten(features)):
+        raise UserCodeError(f"{settings.file}: useXLA = True has no use here: XLA knows no text, and the features have some: "
+                            f"{_shapes('features', features)}. Set useXLA = False, or turn the text into numbers in "
+                            "get_input_pipeline_train_val.")
 
 
 def _trace(function: Any, spec: Any, *, example: Any) -> None:

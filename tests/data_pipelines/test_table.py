@@ -201,11 +201,11 @@ def test_rows_of_a_group_stay_in_one_part(tmp_path):
 
 def test_a_pass_gives_every_training_row_once_in_another_order_each_time(file):
     made = table(file, target="price", split="part")
-    dataset = made.get_input_pipeline_train_val(batch_size=32, shuffle_batches=True)
+    dataset = made.get_input_pipeline_train_val(batch_size=32, raw_data_files_folder=str(file), shuffle_batches=True)
     passes = [np.concatenate([labels.numpy()[:, 0] for _, labels in dataset]) for _ in range(2)]
     assert sorted(passes[0]) == sorted(passes[1]) == sorted(made.labels(for_training=True)[:, 0])
     assert not np.array_equal(*passes)
-    validation = made.get_input_pipeline_train_val(batch_size=32, shuffle_batches=False)
+    validation = made.get_input_pipeline_train_val(batch_size=32, raw_data_files_folder=str(file), shuffle_batches=False)
     np.testing.assert_array_equal(np.concatenate([labels.numpy() for _, labels in validation]), made.labels(for_training=False))
 
 
@@ -248,3 +248,20 @@ def test_rows_that_are_in_both_parts_are_counted(tmp_path, caplog):
     repeated = np.isin(made.rows(for_training=False)["x"], made.rows(for_training=True)["x"])
     assert 0 < repeated.sum() < len(repeated)
     assert f"{repeated.sum()} of {len(repeated)} validation rows are also, cell by cell, in the training part" in caplog.text
+
+
+def test_other_files_validate_with_all_their_rows_and_the_statistics_of_the_training_rows(file, tmp_path):
+    made = table(file, target="price", split="part")
+    other = people(230)[200:]
+    other.to_csv(tmp_path / "other.csv", index=False)
+    dataset = made.get_input_pipeline_train_val(batch_size=100, raw_data_files_folder=str(tmp_path / "other.csv"), shuffle_batches=False)
+    (features, labels), = dataset
+    np.testing.assert_array_equal(labels[:, 0], other["price"].to_numpy(np.float32))
+    known = people()[lambda frame: frame["part"] == "train"]["income (k$)"].to_numpy()[:, None]
+    np.testing.assert_allclose(made.data_preprocess(features)[:, 2],
+                               StandardScaler().fit(known).transform(other[["income (k$)"]].to_numpy())[:, 0], atol=1e-6)
+    with pytest.raises(ValueError, match="names other files than the table: .*people.csv. Name the same"):
+        made.get_input_pipeline_train_val(batch_size=100, raw_data_files_folder=str(tmp_path / "other.csv"), shuffle_batches=True)
+    other.drop(columns=["age", "price"]).to_csv(tmp_path / "less.csv", index=False)
+    with pytest.raises(ValueError, match="less.csv lacks the columns 'age', 'price' of .*people.csv"):
+        made.get_input_pipeline_train_val(batch_size=100, raw_data_files_folder=str(tmp_path / "less.csv"), shuffle_batches=False)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from expman.dry_run.batch_description import described_tensors
+from typing import Any
+
+import tensorflow as tf
+
+from expman.dry_run.batch_description import described_tensors, not_finite_tensors
 from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
+from expman.errors import ExperimentError
+from expman.settings import Settings
+from expman.training.devices import model_device
 from expman.training.input_data import InputData
 
 
@@ -15,10 +22,20 @@ def check_batches(run: DryRun) -> Finding:
     details = []
     for described_as, data in (("training", run.train_data), ("validation", run.validation_data)):
         features, labels = data.first_batch
-        details += described_tensors(f"{described_as} features", features)
+        details += described_tensors(f"{described_as} features", features,
+                                     may_lack_values=_fills_missing_values(run.settings, features))
         details += described_tensors(f"{described_as} labels", labels)
     summary = f"{_length(run.train_data)} for training, {_length(run.validation_data)} for validation"
     return Finding(summary, tuple(details))
+
+
+def _fills_missing_values(settings: Settings, features: Any) -> bool:
+    """Whether `data_preprocess` leaves only finite values; one that raises is told by the check of the forward pass."""
+    try:
+        inputs = settings.call("data_preprocess", features=features, model_placement=model_device(settings.used_gpu_IDs))
+        return not not_finite_tensors("inputs", inputs)
+    except (ExperimentError, tf.errors.OpError, ValueError, TypeError):
+        return False
 
 
 def _length(data: InputData) -> str:
