@@ -2,8 +2,8 @@
 
 Source: Cheng et al., "Wide & Deep Learning for Recommender Systems", arXiv:1606.07792, 2016; embeddings of categories: Guo,
 Berkhahn, "Entity Embeddings of Categorical Variables", arXiv:1604.06737, 2016.
-Parameters: with d values, e = min(embeddingSize, places) for each embedded category of c places, D = d + Σ e, h units in each of l
-hidden layers and n outputs, Σ c e + (D + 1) h + (l − 1)(h + 1) h + (h + 1) n + D n.
+Parameters: with d values, e = min(embeddingSize, places) for each embedded category of c places, D = d + Σ e, h units in each of
+l hidden layers and n outputs, Σ c e + (D + 1) h + (l − 1)(h + 1) h + (h + 1) n + D n.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from data_pipelines.table.dates import date_parts
 
+_MOST_HASHES = 2**62
 _CYCLES = {"month": (1, 12), "day": (1, 31), "weekday": (0, 7), "hour": (0, 24)}  # part → its least value, its period
 
 
@@ -86,18 +87,25 @@ class CategoryColumn:
         else:
             cells = tf.strings.strip(cells)
             is_known = ~_is_among(cells, self.missing_words)
-        places = cells[:, None] == tf.constant(self.vocabulary, self.dtype)[None]
-        if self.has_other:
-            is_other = is_known & ~tf.reduce_any(places, axis=1)
-            places = tf.concat([places, is_other[:, None]], axis=1)
-        if self.has_missing:
-            places = tf.concat([places, ~is_known[:, None]], axis=1)
-        return tf.cast(places, tf.float32)
+        nearest, is_found = self._found(cells)
+        num_words = len(self.vocabulary)
+        place = tf.where(is_found, nearest, num_words if self.has_other else -1)
+        place = tf.where(is_known, place, num_words + self.has_other if self.has_missing else -1)
+        return tf.one_hot(place, num_words + self.has_other + self.has_missing)
+
+    def _found(self, cells: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """For each cell a place in the vocabulary, by binary search, and whether the cell is what stands there."""
+        words = tf.constant(self.vocabulary, self.dtype)
+        keys, wanted = (words, cells) if self.holds_numbers else (_hashed(words), _hashed(cells))
+        order = tf.argsort(keys)
+        position = tf.searchsorted(tf.gather(keys, order), wanted)
+        nearest = tf.gather(order, tf.minimum(position, len(self.vocabulary) - 1))
+        return nearest, tf.gather(words, nearest) == cells
 
 
 @dataclass(frozen=True, kw_only=True)
 class DateColumn:
-    """A column of dates: the year normalised, other parts as sine and cosine; what does not vary in the training rows is left out.
+    """A column of dates: the year normalised, other parts as sine and cosine; what does not vary in the training rows is out.
 
     A missing cell, or one that is no date, gives zeros, and an indicator is 1.
 
@@ -172,6 +180,11 @@ def from_record(record: Mapping[str, Any]) -> TableColumn:
 def _joined(features: Sequence[tf.Tensor], *, is_known: tf.Tensor, has_missing: bool) -> tf.Tensor:
     indicator = [tf.cast(~is_known, tf.float64)] if has_missing else []
     return tf.cast(tf.stack([*(tf.cast(feature, tf.float64) for feature in features), *indicator], axis=1), tf.float32)
+
+
+def _hashed(words: tf.Tensor) -> tf.Tensor:
+    """Numbers that can be searched; that two of some thousand words share one does not happen in practice."""
+    return tf.strings.to_hash_bucket_fast(words, _MOST_HASHES)
 
 
 def _is_among(cells: tf.Tensor, words: Sequence[str]) -> tf.Tensor:

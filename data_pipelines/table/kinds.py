@@ -98,8 +98,8 @@ def served_names(names: Sequence[str]) -> list[str]:
         if served[0].isdigit() or keyword.iskeyword(served) or served in _RESERVED:
             served = f"column_{served}"
         if served in made:
-            raise ValueError(f"the columns {made[served]!r} and {name!r} would both be served as {served!r}. Rename one of them "
-                             "in the first line of the file, or leave it out by ignore=[…].")
+            raise ValueError(f"the columns {made[served]!r} and {name!r} would both be served as {served!r}. Rename one "
+                             "of them in the first line of the file, or leave it out by ignore=[…].")
         made[served] = name
     return list(made)
 
@@ -171,9 +171,9 @@ def _category(name: str, served_name: str, words: pd.Series, *, form: TableForma
 
 def _mixed(cells: TableCells, others: pd.Series, *, name: str, num_known: int) -> str:
     word = others.iloc[0]
-    return (f"{cells.place(int(others.index[0]))}: column {name!r} holds numbers, but {len(others)} of {num_known} training cells "
-            f"are none, e.g. {word!r}. If it stands for a missing cell, add it: missing=[{word!r}]; if the column names things, "
-            f"write categories=[{name!r}]; with decimal commas decimal=','; else correct the cell.")
+    return (f"{cells.place(int(others.index[0]))}: column {name!r} holds numbers, but {len(others)} of {num_known} training "
+            f"cells are none, e.g. {word!r}. If it stands for a missing cell, add it: missing=[{word!r}]; if the column names "
+            f"things, write categories=[{name!r}]; with decimal commas decimal=','; else correct the cell.")
 
 
 def _check_finite(cells: TableCells, words: pd.Series, numbers: np.ndarray, *, name: str) -> None:

@@ -137,7 +137,7 @@ def _check_header(path: str, form: TableFormat) -> None:
         raise ValueError(f"{path}: column {names.index('') + 1} has no name. Name it in the first line of the file; "
                          "a column of row numbers that pandas wrote is avoided by to_csv(…, index=False).")
     if all(_is_number(name) for name in names):
-        raise ValueError(f"{path}: all names of its columns are numbers: {', '.join(names[:5])}. Write a first line with names.")
+        raise ValueError(f"{path}: all names of its columns are numbers: {', '.join(names[:5])}. Write a line with names.")
     other = next((mark for mark in _OTHER_DELIMITERS if mark in names[0]), None)
     if len(names) == 1 and other:
         raise ValueError(f"{path} has the single column {names[0]!r}. Set delimiter={other!r}.")
@@ -149,8 +149,8 @@ def _check_lengths(path: str, form: TableFormat, *, num_columns: int) -> None:
         rows = [row for row in csv.reader(stream, delimiter=form.delimiter, skipinitialspace=True) if row][1:]
     short = [number for number, row in enumerate(rows, start=1) if len(row) < num_columns and num_columns > 1]
     if short:
-        raise ValueError(f"{path}, row {short[0]}: it has fewer cells than the header ({len(short)} such rows). Complete it with "
-                         "delimiters, or correct delimiter and the quotes.")
+        raise ValueError(f"{path}, row {short[0]}: it has fewer cells than the header ({len(short)} such rows). Complete it "
+                         "with delimiters, or correct delimiter and the quotes.")
 
 
 def _is_number(name: str) -> bool:

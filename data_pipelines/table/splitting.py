@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pandas as pd
 
 from data_pipelines.table.reading import TableCells
 
@@ -48,8 +49,8 @@ def split_rows(cells: TableCells, *, split: float | str, group: str | None, seed
         words = cells.frame[group].to_numpy()
         torn = sorted(set(words[in_training]) & set(words[in_validation]))
         if torn:
-            raise ValueError(f"{cells.name}: {len(torn)} groups of column {group!r} are in both parts that column {split!r} names "
-                             f"({_shown(torn)}): validation would know them already. Move each to one part.")
+            raise ValueError(f"{cells.name}: {len(torn)} groups of column {group!r} are in both parts that column {split!r} "
+                             f"names ({_shown(torn)}): validation would know them already. Move each to one part.")
     _tell_repeated_rows(cells, in_training, in_validation)
     return np.flatnonzero(in_training), np.flatnonzero(in_validation)
 
@@ -71,8 +72,8 @@ def _parts_of_column(cells: TableCells, column: str) -> tuple[np.ndarray, np.nda
     unknown = np.flatnonzero(~words.isin(known))
     if len(unknown):
         raise ValueError(f"{cells.place(int(unknown[0]))}: column {column!r} must name the part of each row: 'train', "
-                         f"'validation' or 'test'. Got {cells.frame[column].iloc[unknown[0]]!r}. To keep rows with the same word "
-                         f"of a column together, write split=0.2, group={column!r}.")
+                         f"'validation' or 'test'. Got {cells.frame[column].iloc[unknown[0]]!r}. To keep rows with the same "
+                         f"word of a column together, write split=0.2, group={column!r}.")
     in_validation = words.isin(VALIDATION_WORDS)
     if not in_validation.any():
         raise ValueError(f"{cells.name}: column {column!r} names no validation row, only {_shown(sorted(set(words)))}. "
@@ -81,11 +82,12 @@ def _parts_of_column(cells: TableCells, column: str) -> tuple[np.ndarray, np.nda
 
 
 def _tell_repeated_rows(cells: TableCells, in_training: np.ndarray, in_validation: np.ndarray) -> None:
-    rows = cells.frame.agg("\0".join, axis=1)
-    num_repeated = int(rows[in_validation].isin(set(rows[in_training])).sum())
+    rows = pd.util.hash_pandas_object(cells.frame, index=False)
+    num_repeated = int(rows[in_validation].isin(rows[in_training]).sum())
     if num_repeated:
-        _LOG.warning("%s: %d of %d validation rows are also, cell by cell, in the training part: the score will flatter. Remove "
-                     "repeated rows, or keep them together by group=COLUMN.", cells.name, num_repeated, int(in_validation.sum()))
+        _LOG.warning("%s: %d of %d validation rows are also, cell by cell, in the training part: the score will flatter. "
+                     "Remove repeated rows, or keep them together by group=COLUMN.", cells.name, num_repeated,
+                     int(in_validation.sum()))
 
 
 def _shown(words: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a settings file says about a table of mixed columns: one call, whose result offers all that an experiment needs of data."""
+"""What a settings file says about a table of mixed columns: one call, whose result offers all that it needs of its data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.batches import batched
+from data_pipelines.batches import batched, prefetched
 from data_pipelines.checks import one_of, whole_number
 from data_pipelines.table import columns as table_columns
 from data_pipelines.table.client import TableClient
@@ -32,8 +32,8 @@ def table(files: str | os.PathLike[str] | Iterable[str], *, target: str, split: 
           rows_without_target: str = "refuse", delimiter: str = ",", decimal: str = ".", encoding: str = "utf-8-sig") -> Table:
     """Reads CSV files and infers what their columns hold; logs a table that shows it.
 
-    Kinds and statistics come from the training rows alone. The numbers, categories and dates of a row become features inside the
-    model, so that a client sends the raw row.
+    Kinds and statistics come from the training rows alone. The numbers, categories and dates of a row become features inside
+    the model, so that a client sends the raw row.
 
     Arguments:
         files: a file, a folder of `*.csv`, or a list of files with the same columns; the first line names them.
@@ -44,7 +44,8 @@ def table(files: str | os.PathLike[str] | Iterable[str], *, target: str, split: 
         task: 'regression' or 'classification'; None: a number, unless there are words or at most ten different whole numbers.
         numbers, categories, ignore: columns to be taken as numbers, as categories, or left out.
         dates: column → its format, e.g. {'born': 'DD/MM/YYYY'}.
-        missing: words that stand for a missing cell, beside '', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'null', 'NULL', '<NA>', '#N/A'.
+        missing: words that stand for a missing cell, beside '', 'NA', 'N/A', 'n/a', 'NaN', 'nan', 'null', 'NULL', '<NA>' and
+            '#N/A'.
         rows_without_target: 'refuse' or 'leave_out'.
         delimiter, decimal, encoding: how the files are written.
 
@@ -109,7 +110,8 @@ class Table:
         """1 for a number, else the number of classes."""
         return self.target.n_outputs
 
-    def get_input_pipeline_train_val(self, batch_size: int, raw_data_files_folder: str, shuffle_batches: bool) -> tf.data.Dataset:
+    def get_input_pipeline_train_val(self, batch_size: int, raw_data_files_folder: str, shuffle_batches: bool
+                                     ) -> tf.data.Dataset:
         """Batches of (raw cells by name, labels): the training rows, shuffled anew in each pass, or the validation rows.
 
         Where `raw_data_files_folder` names other CSV files than the table's, all their rows validate, to measure a trained
@@ -122,15 +124,17 @@ class Table:
         if {os.path.realpath(path) for path in paths} <= {os.path.realpath(path) for path in self._cells.paths}:
             features, labels = self.rows(for_training=shuffle_batches), self.labels(for_training=shuffle_batches)
         elif shuffle_batches:
-            raise ValueError(f"raw_data_dir_train = '{raw_data_files_folder}' names other files than the table: {self._cells.name}. "
-                             "Name the same, so that the record of the data is right.")
+            raise ValueError(f"raw_data_dir_train = '{raw_data_files_folder}' names other files than the table: "
+                             f"{self._cells.name}. Name the same, so that the record of the data is right.")
         else:
             cells = self._read_like(paths)
             all_rows = np.arange(len(cells.frame))
             features = {column.served_name: self._served_cells(column, cells, all_rows) for column in self.columns}
             labels = self.target.labels(cells, all_rows, self._form)
-        dataset = tf.data.Dataset.from_tensor_slices((features, labels))
-        return batched(dataset, batch_size=batch_size, shuffle_buffer=len(labels) if shuffle_batches else 0)
+        places = tf.data.Dataset.range(len(labels))  # a batch of rows is taken at once: much faster than one by one
+        batches = batched(places, batch_size=batch_size, shuffle_buffer=len(labels) if shuffle_batches else 0)
+        whole = tf.nest.map_structure(tf.constant, (features, labels))
+        return prefetched(batches.map(lambda rows: tf.nest.map_structure(lambda part: tf.gather(part, rows), whole)))
 
     def get_input_pipeline_serving(self) -> dict[str, tf.TensorSpec]:
         """A raw row by the names of its columns: float64 for numbers, str for all else."""
@@ -188,8 +192,8 @@ class Table:
         now = {column.name: column for column in self.columns} | {self.target.name: self.target}
         changed = [column.name for column in (*recorded, target) if now.get(column.name) != column]
         if changed or len(recorded) != len(self.columns):
-            _LOG.warning("%s: the training rows of %s are no longer those of the start of the experiment. Its own statistics, which "
-                         "the network was trained with, stay in use.", self._cells.name,
+            _LOG.warning("%s: the training rows of %s are no longer those of the start of the experiment. Its own statistics, "
+                         "which the network was trained with, stay in use.", self._cells.name,
                          ", ".join(map(repr, changed)) or "some columns")
         self.columns, self.target = recorded, target
 

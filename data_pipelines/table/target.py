@@ -90,8 +90,8 @@ class ClassTarget:
         places = pd.Index(self.classes).get_indexer(cells.frame[self.name].iloc[rows])
         if (places < 0).any():
             row = int(rows[np.argmax(places < 0)])
-            raise ValueError(f"{cells.place(row)}: the class {cells.frame[self.name].iloc[row]!r} of target {self.name!r} occurs in "
-                             "no training row, so that it cannot be learnt. Change split or seed, or remove its rows.")
+            raise ValueError(f"{cells.place(row)}: the class {cells.frame[self.name].iloc[row]!r} of target {self.name!r} occurs "
+                             "in no training row, so that it cannot be learnt. Change split or seed, or remove its rows.")
         return places.astype(np.int64)
 
     def loss(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -115,7 +115,8 @@ class ClassTarget:
 TableTarget = NumberTarget | ClassTarget
 
 
-def infer_target(cells: TableCells, training_rows: np.ndarray, *, name: str, task: str | None, form: TableFormat) -> TableTarget:
+def infer_target(cells: TableCells, training_rows: np.ndarray, *, name: str, task: str | None, form: TableFormat
+                 ) -> TableTarget:
     """What the column holds: a number, unless there are words or at most ten different whole numbers.
 
     Raises:
@@ -136,8 +137,8 @@ def infer_target(cells: TableCells, training_rows: np.ndarray, *, name: str, tas
     numbers = parse_numbers(words, form)
     if (task or _likely_task(words, numbers)) == "classification":
         if words.nunique() > _MOST_CLASSES_SHARE * len(words):
-            raise ValueError(f"{cells.name}: the target {name!r} has {words.nunique()} different words in {len(words)} training "
-                             "rows, which are no classes. Name another target; if it is a number, correct the cells that are "
+            raise ValueError(f"{cells.name}: the target {name!r} has {words.nunique()} different words in {len(words)} "
+                             "training rows, which are no classes. Name another target; if it is a number, correct the cells that are "
                              "none, or set decimal.")
         in_order = sorted(words.unique()) if np.isnan(numbers).any() else [
             word for _, word in sorted(set(zip(numbers, words)))]

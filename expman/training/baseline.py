@@ -42,8 +42,8 @@ def measure_baselines(settings: Settings, model: ExperimentModel) -> dict[str, A
         model: its model, which stays as it is.
 
     Returns:
-        'constant' and 'linear': name of the loss or metric → value, as an evaluation of the network has them; 'num_train_samples'
-        and 'num_val_samples', about `MOST_SAMPLES` at most; 'validates_on_all': whether no validation sample was left out.
+        'constant' and 'linear': name of the loss or metric → value, as an evaluation of the network has them;
+        'num_train_samples' and 'num_val_samples', about `MOST_SAMPLES` at most; 'validates_on_all': whether no validation sample was left out.
         'linear' is missing where a linear model is of no use.
 
     Raises:
@@ -127,7 +127,8 @@ def _linear_model(inputs: Any | None, *, head: str, output: keras.KerasTensor) -
     return model
 
 
-def _fit(model: ExperimentModel, weights: list[keras.Variable], *, inputs: Any, labels: Any, kernels: list[keras.Variable]) -> None:
+def _fit(model: ExperimentModel, weights: list[keras.Variable], *, inputs: Any, labels: Any,
+         kernels: list[keras.Variable]) -> None:
     """Minimises the loss over all samples at once, with the small penalty on the kernel that scikit-learn's LogisticRegression
     has: half its sum of squares, divided by the number of samples."""
     from scipy.optimize import minimize
@@ -152,7 +153,8 @@ def _fit(model: ExperimentModel, weights: list[keras.Variable], *, inputs: Any, 
         return float(loss), np.concatenate([np.ravel(gradient).astype(np.float64) for gradient in gradients])
 
     start = np.concatenate([np.ravel(variable.numpy()) for variable in variables]).astype(np.float64)
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": _MOST_ITERATIONS, "gtol": _LARGEST_GRADIENT})
+    found = minimize(objective, start, jac=True, method="L-BFGS-B",
+                     options={"maxiter": _MOST_ITERATIONS, "gtol": _LARGEST_GRADIENT})
     if not np.isfinite(found.fun):
         raise TrainingError(f"the loss is {found.fun} for a constant or linear model.")
     assign(found.x)
