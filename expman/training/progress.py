@@ -17,7 +17,8 @@ class TrainingProgress:
         step_in_epoch: completed steps of the epoch that is not completed yet.
         num_evaluations: completed evaluations.
         num_projections: how often the validation data were read for TensorBoard's Projector.
-        best_value: best value so far of the metric that decides what 'best' means; None before the first evaluation that gave a number.
+        best_value: best value so far of the metric that decides what 'best' means; None before the first evaluation that gave a
+            number.
         best_epoch: the epoch, from 1, after which that value was measured.
         best_step: the step after which it was measured; names the best checkpoint.
         best_metrics: all validation metrics of that evaluation.

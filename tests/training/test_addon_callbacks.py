@@ -75,8 +75,8 @@ CALLBACKS = {"ReduceLROnPlateau": PLATEAU, "EarlyStopping": EARLY_STOPPING, "own
 
 def experiment(folder: Path, callbacks: str, *further: tuple[str, str], num_epochs: int, rate: float = 0.05) -> Path:
     folder.mkdir(exist_ok=True)
-    return write_experiment(folder, UNSHUFFLED, ("nbEpoch = 2", f"nbEpoch = {num_epochs}"), ('"learningRate": 0.05', f'"learningRate": {rate}'),
-                            *further, added=HEADER + callbacks)
+    return write_experiment(folder, UNSHUFFLED, ("nbEpoch = 2", f"nbEpoch = {num_epochs}"),
+                            ('"learningRate": 0.05', f'"learningRate": {rate}'), *further, added=HEADER + callbacks)
 
 
 def plain_fit(file: Path, callback: keras.callbacks.Callback, *, num_epochs: int) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from training_runs import read_metrics
 
 from expman import commands
 from expman.settings import load_settings
+from expman.training.callbacks import console_progress
 from expman.training.callbacks.evaluation import Evaluation
 from expman.training.late_epochs import told_late_epochs
 from expman.training.progress import TrainingProgress
@@ -94,3 +96,18 @@ def test_epochs_long_after_the_best_are_told_of(tmp_path, epoch, best_epoch, add
 def test_a_training_says_at_its_end_that_its_best_was_long_ago(tmp_path, caplog):
     commands.train(write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 6"), *STUCK))
     assert "The best evaluation was that of epoch 1 of 6" in caplog.text
+
+
+def test_an_epoch_of_unknown_length_shows_its_steps_where_no_line_can_be_rewritten(monkeypatch):
+    monkeypatch.setattr(console_progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    shown = {}
+    for steps_per_epoch in (None, 3):
+        progress, stream = TrainingProgress(), io.StringIO()
+        callback = console_progress.ConsoleProgress(progress=progress, num_epochs=2, steps_per_epoch=steps_per_epoch, stream=stream)
+        callback.on_train_begin()
+        callback.on_epoch_begin(0)
+        for progress.step_in_epoch in (1, 2, 3):
+            callback.on_train_batch_end(progress.step_in_epoch - 1, {"loss": 0.5})
+        shown[steps_per_epoch] = stream.getvalue()
+    assert shown[None] == "".join(f"epoch 1/2 step {step} of an unknown number, loss 0.5\n" for step in (1, 2, 3))
+    assert shown[3] == ""

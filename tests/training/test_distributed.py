@@ -106,10 +106,11 @@ def test_two_mirrored_devices_train_to_the_curve_of_one(tmp_path, script):
     np.testing.assert_allclose(*answers, rtol=1e-3)
 
 
-def test_a_mirrored_training_is_extended_from_its_checkpoint(tmp_path):
+@pytest.mark.parametrize("added", ["", "nb_train_samples = 40\n"])
+def test_a_mirrored_training_is_extended_from_its_checkpoint(tmp_path, added):
     for name, num_epochs in (("short", 1), ("long", 2)):
         (tmp_path / name).mkdir()
-        file = write_experiment(tmp_path / name, ("nbEpoch = 2", f"nbEpoch = {num_epochs}"), added=MIRRORED)
+        file = write_experiment(tmp_path / name, ("nbEpoch = 2", f"nbEpoch = {num_epochs}"), added=MIRRORED + added)
         assert train_on_two_devices("--usersettings", file).returncode == 0
     folder = only_experiment(tmp_path / "short")
     restarted = train_on_two_devices("--restart_interrupted", "--model_dir", folder, "--nbEpoch", "2")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -136,6 +138,24 @@ def test_a_killed_process_goes_on_within_the_stream_and_within_the_epoch(tmp_pat
     assert untimed(read_metrics(folder)) == untimed(read_metrics(whole))
 
 
+@pytest.mark.parametrize(("ending", "expected"), [
+    ("batch(16).prefetch(9)", (48, 90, 138)),  # the last batch of the 90 samples has 10
+    ("repeat().batch(16).prefetch(9).with_options(tf.data.Options())", (48, 96, 144))])
+def test_nothing_is_read_ahead_of_an_epoch_so_that_its_draws_are_its_own(tmp_path, ending, expected):
+    pipeline = PIPELINE.replace("(dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)", (
+        "dataset.map(lambda x, y: (tf.ensure_shape(tf.numpy_function(lambda z: read.append(1) or z, [x], tf.float32), [3]), y))."
+        + ending))
+    file = write_experiment(tmp_path, (PIPELINE, pipeline), ("nbEpoch = 2", "nbEpoch = 2\nread = []\nnb_train_samples = 48"))
+    settings = load_settings(file)
+    data = InputData(settings, for_training=True)
+    read = settings.functions["get_input_pipeline_train_val"].__globals__["read"]
+    read.clear()
+    for num_samples in expected:
+        collections.deque(data.dataset, maxlen=0)
+        time.sleep(0.2)
+        assert len(read) == num_samples
+
+
 def test_a_repeated_shuffle_within_a_pass_is_read_again(tmp_path):
     (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
     twice = ("dataset.shuffle(90) if shuffle_batches", "dataset.shuffle(90).repeat(2) if shuffle_batches")
@@ -145,9 +165,23 @@ def test_a_repeated_shuffle_within_a_pass_is_read_again(tmp_path):
     assert untimed(read_metrics(parts)) == untimed(read_metrics(whole))
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_the_counting_of_data_that_never_end(tmp_path):
+    decay = ("nb_train_samples = 80", "num_epochs_per_decay = 1\nlearning_rate_decay_factor = 0.5")
+    process = start(experiment(tmp_path, "from_generator", decay))
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "are being counted" in line:
+            process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130, lines
+    assert "Set nb_train_samples to say how many samples an epoch has" in "".join(lines)
+    assert not (tmp_path / "experiments").exists()
+
+
 def test_counting_says_so_and_names_the_setting_that_makes_it_needless(monkeypatch, caplog):
     from expman.training import told_counting
-    monkeypatch.setattr(told_counting, "_SECONDS_BETWEEN_NOTICES", 0.0)
+    monkeypatch.setattr(told_counting, "_SECONDS_BEFORE_NOTICE", 0.0)
     caplog.set_level("INFO")
     counted = sum(1 for _ in told_counting.told_while_counting(
         tf.data.Dataset.range(3), described_as="training data", samples_setting="nb_train_samples"))

@@ -21,7 +21,7 @@ class ConsoleProgress(keras.callbacks.Callback):
     Arguments:
         progress: the counters of the training.
         num_epochs: epochs of the whole training.
-        steps_per_epoch: steps of an epoch; None while it is unknown.
+        steps_per_epoch: steps of an epoch; None when the data do not tell and `nb_train_samples` does not either.
         stream: where to print; standard output by default.
     """
 
@@ -53,7 +53,7 @@ class ConsoleProgress(keras.callbacks.Callback):
             return
         self._last_update = now
         done = self._progress.step_in_epoch
-        of_all = f"/{self._steps_per_epoch}" if self._steps_per_epoch else ""
+        of_all = f"/{self._steps_per_epoch}" if self._steps_per_epoch else "" if self._is_live else " of an unknown number,"
         fraction = done / self._steps_per_epoch if self._steps_per_epoch else 0.0
         self._show(f"{self._epoch_label()} step {done}{of_all} loss {float(logs['loss']):.4g}"
                    f"{self._time_left(self._progress.epoch + fraction)}")
