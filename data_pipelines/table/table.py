@@ -120,7 +120,7 @@ class Table:
         Raises:
             ValueError: it names no CSV file, or other files to train on, whose statistics the table does not have.
         """
-        paths = table_files(raw_data_files_folder)
+        paths = table_files(raw_data_files_folder) if raw_data_files_folder else self._cells.paths
         if {os.path.realpath(path) for path in paths} <= {os.path.realpath(path) for path in self._cells.paths}:
             features, labels = self.rows(for_training=shuffle_batches), self.labels(for_training=shuffle_batches)
         elif shuffle_batches:

@@ -118,6 +118,7 @@ def test_a_restart_goes_on_as_if_never_interrupted_with_the_statistics_of_the_st
         folder.mkdir()
         return Path(experiments_manager.run(shortened(
             folder, FILE, ('"experiments/table"', f'"{folder}/runs"'), ('"datasamples/cars/cars.csv"', f'"{data}"'),
+            ('"datasamples/cars"', f'"{data}"'),
             ("nbEpoch = 40", f"nbEpoch = {epochs}"), ("baseline = True", f"baseline = {baseline}")))["sessionFolder"])
 
     whole, part = trained("whole", 5, True), trained("part", 3, False)
