@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from expman.command_line import parse
     options = parse(list(sys.argv[1:] if arguments is None else arguments), description=__doc__)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("expman").setLevel(logging.DEBUG if options.debug else logging.INFO)
+    for package in ("expman", "data_pipelines"):
+        logging.getLogger(package).setLevel(logging.DEBUG if options.debug else logging.INFO)
     from expman.errors import ExperimentError
     try:
         return _execute(options)

@@ -152,6 +152,8 @@ def test_the_commands_of_the_readme_lead_from_the_file_to_a_served_answer(tmp_pa
         "--rest_port 8501", f"--port {free_port()} --rest_port {rest_port}").replace("127.0.0.1:8501", f"127.0.0.1:{rest_port}")
     ended = subprocess.run(["bash", "-c", f"{commands_text}\nwait"], cwd=tmp_path, capture_output=True, text=True, timeout=300,
                            check=False)
+    assert "datasamples/cars/cars.csv: 398 rows, 305 to train on, 93 to validate on" in ended.stderr
+    assert re.search(r"^Horsepower +number +4 +46 … 230 +number, normalised", ended.stderr, re.MULTILINE)
     answer = json.loads(re.search(r"\{\s*\"predictions\".*?\}", ended.stdout, re.DOTALL).group())
     promised = float(re.search(r"The answer is about ([\d.]+) miles", readme).group(1))
     assert answer["predictions"] == [pytest.approx(promised, abs=1.0)]
