@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import math
+import re
 from collections.abc import Iterator
 
-from data_pipelines.csv.table import CsvColumn, CsvTable
+from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable
 
 NOT_A_NUMBER = frozenset({"nan", "NaN", "NAN", "-nan"})
 """Spellings of a missing number, besides an empty cell and the format's own."""
+
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?[\d.]*,\d+\s*")
+_TRUTHS = ("true", "false")
 
 
 class CsvFault(ValueError):
@@ -45,7 +51,7 @@ def _rows(text: bytes, table: CsvTable) -> Iterator[tuple[int, list[str]]]:
         decoded = text.decode()
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start)
-        raise CsvFault(line, f"it is not UTF-8 ({error.reason}). Save the file as UTF-8.") from error
+        raise CsvFault(line, table.format.undecodable(error)) from error
     reader = table.format.cells(io.StringIO(decoded, newline=""))
     line = 0
     try:
@@ -60,18 +66,43 @@ def _rows(text: bytes, table: CsvTable) -> Iterator[tuple[int, list[str]]]:
 def _fault_of(cell: str, column: CsvColumn, table: CsvTable) -> str | None:
     if cell in ("", table.format.na_value) or (column.kind == "number" and cell in NOT_A_NUMBER):
         return None if column.allows_missing else "the cell is missing. Fill it, or give the column a default."
-    if column.kind == "number" and not _pandas_reads(cell):
-        return (f"{cell!r} is not a number. Correct the cell, or, if it stands for a missing one, give it as na_value_string "
-                "and the column a default." + (" If the line is a header, correct header_lines."
-                                               if not table.format.header_lines else ""))
+    if column.kind == "number":
+        reason = _fault_of_number(cell, table.format)
+        if reason:
+            return reason
     if column.allowed_words is not None and cell not in column.allowed_words:
         return f"{cell!r} is not in its vocabulary {', '.join(map(repr, sorted(column.allowed_words)[:20]))}."
     return None
 
 
-def _pandas_reads(cell: str) -> bool:
+def _fault_of_number(cell: str, form: CsvFormat) -> str | None:
+    remedy = "Correct the cell, or, if it stands for a missing one, give it as na_value_string and the column a default."
+    if not _pandas_reads(cell, form.decimal):
+        if form.decimal == "." and _DECIMAL_COMMA.fullmatch(cell):
+            remedy += " If it has a decimal comma, set decimal=','."
+        if not form.header_lines:
+            remedy += " If the line is a header, correct header_lines."
+        return f"{cell!r} is not a number. {remedy}"
+    if cell.lower() not in _TRUTHS and math.isinf(_value(cell, form.decimal)):
+        return f"{cell!r} is infinite, with which no training goes on. {remedy}"
+    return None
+
+
+def _pandas_reads(cell: str, decimal: str) -> bool:
+    if decimal == "," and "." in cell:
+        return False
     try:
-        float(cell)
+        _value(cell, decimal)
     except ValueError:
         return cell in ("True", "TRUE", "true", "False", "FALSE", "false")  # in pandas, 1 and 0 where no number is near
     return "_" not in cell  # Python's own digit grouping
+
+
+def _value(cell: str, decimal: str) -> float:
+    return float(cell.replace(decimal, "."))
+
+
+def cell_of(text: bytes, table: CsvTable, row: int, position: int) -> tuple[int, str]:
+    """Line, from 0, and text of a cell of whole rows in UTF-8 that `check_rows` finds nothing wrong in."""
+    line, cells = next(itertools.islice(_rows(text, table), row, None))
+    return line, cells[position]

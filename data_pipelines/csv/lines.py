@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.checks import file_list, whole_number
+from data_pipelines.checks import file_list, one_of, whole_number
 from data_pipelines.csv.columns import BucketColumn, CsvFeature, NumericColumn, VocabularyColumn
 from data_pipelines.csv.parsing import CsvCells
-from data_pipelines.csv.reading import RowEncoding, csv_pieces
+from data_pipelines.csv.reading import DTYPES, RowEncoding, csv_pieces
 from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
 from data_pipelines.csv.windows import piece_bytes_for, window_batches, windows_of_rows
 from data_pipelines.unreadable_files import UnreadableFiles
@@ -23,11 +23,12 @@ def FileListProcessor_csv_lines(  # noqa: N802  (users' interface)
         column_names: Sequence[str] | None = None, header_lines: int | None = None, samples_window_size: int = 1,
         samples_window_shift: int = 1, features_as_dict: bool = False, shuffle_batches: bool = False,
         shuffle_buffer: int = 10_000, seed: int | None = None, drop_remainder: bool = False,
-        cache: bool | str | os.PathLike[str] = False, on_unreadable_file: str = "raise") -> tf.data.Dataset:
+        cache: bool | str | os.PathLike[str] = False, on_unreadable_file: str = "raise", decimal: str = ".",
+        encoding: str = "utf-8", dtype: str = "float32") -> tf.data.Dataset:
     """Makes batches of rows, or of windows of successive rows, from named columns.
 
     A window never crosses two files, and rows at the end of a file that fill no window are left out. Files may be larger than
-    memory. They are UTF-8; a cell with the delimiter or a line break in it stands in double quotes.
+    memory. A cell with the delimiter or a line break in it stands in double quotes.
 
     Arguments:
         files: the CSV files, all with the same columns. Some may be empty.
@@ -51,11 +52,15 @@ def FileListProcessor_csv_lines(  # noqa: N802  (users' interface)
         cache: keeps the samples in memory (True) or in files whose names start with a path.
             True makes the passes after the first many times as quick for data that fits in memory.
         on_unreadable_file: 'raise', or 'skip': what comes after the fault is left out, and the file is named in the log.
+        decimal: '.' or ',': what separates the fraction of a number; with ',' csv_field_delim is mostly ';'.
+        encoding: of the text: 'utf-8', 'latin-1', 'cp1252' … (not UTF-16).
+        dtype: of features and of labels that are numbers: 'float32', which holds whole numbers up to 2^24 (a warning names the
+            first one that it changes), or 'float64' up to 2^53.
 
     Returns:
-        Batches of (features, labels): features float32 `[batch, n_features]`, with windows `[batch, window, n_features]`;
+        Batches of (features, labels): features of `dtype` `[batch, n_features]`, with windows `[batch, window, n_features]`;
         labels `[batch, n_labels]`, with windows `[batch, window, n_labels]`: int64 if all are vocabularies and buckets, else
-        float32.
+        numbers of `dtype`.
 
     Raises:
         ValueError: an argument is not valid, a column does not exist, or all files are empty.
@@ -76,17 +81,19 @@ def FileListProcessor_csv_lines(  # noqa: N802  (users' interface)
     features, labels = _declared("columns", columns), _declared("label_columns", label_columns)
     if header_lines is None:
         header_lines = 1 if column_names is None else 0
-    form = CsvFormat(delimiter=csv_field_delim, na_value=na_value_string, header_lines=header_lines)
+    form = CsvFormat(delimiter=csv_field_delim, na_value=na_value_string, header_lines=header_lines,
+                     decimal=decimal, encoding=encoding)
+    one_of("dtype", dtype, DTYPES)
     unreadable = UnreadableFiles(on_unreadable_file)
     _check_vocabularies([*features, *labels], na_value_string)
     header = None if column_names is not None else _names_in_header(paths, form, unreadable)
     names = list(column_names or header)
     columns_to_read = _columns_to_read(names, features, labels)
     table = CsvTable(format=form, header=header, num_columns=len(names), columns=columns_to_read)
-    encoding = _encoding(names, features, labels)
+    row_encoding = _encoding(names, features, labels, tf.as_dtype(dtype))
 
     def samples(files: tf.Tensor) -> tf.data.Dataset:
-        pieces = csv_pieces(files, table, encoding, unreadable=unreadable,
+        pieces = csv_pieces(files, table, row_encoding, unreadable=unreadable,
                             piece_bytes=piece_bytes_for(size=samples_window_size, shift=samples_window_shift))
         windows = windows_of_rows(pieces, size=samples_window_size, shift=samples_window_shift)
         if samples_window_size > 1:
@@ -158,19 +165,23 @@ def _column_to_read(name: str, names: Sequence[str], as_features: Sequence[CsvFe
                      "BucketColumn.")
 
 
-def _encoding(names: Sequence[str], features: Sequence[CsvFeature], labels: Sequence[CsvFeature]) -> RowEncoding:
+def _encoding(names: Sequence[str], features: Sequence[CsvFeature], labels: Sequence[CsvFeature],
+              dtype: tf.DType) -> RowEncoding:
     """How rows become features and labels."""
     all_labels_are_classes = not any(isinstance(column, NumericColumn) for column in labels)
-    labels_dtype = tf.int64 if all_labels_are_classes else tf.float32
+    labels_dtype = tf.int64 if all_labels_are_classes else dtype
+    plain = {names.index(column.name) for column in (*features, *labels)
+             if isinstance(column, NumericColumn) and column.normaliser is None}
 
     def cells_of(cells: CsvCells, column: CsvFeature) -> np.ndarray:
         position = names.index(column.name)
         return cells.text(position) if column.kind == "text" else cells.numbers([position])[:, 0]
 
     def encode(cells: CsvCells) -> tuple[np.ndarray, np.ndarray]:
-        matrix = np.concatenate([column.encode(cells_of(cells, column)) for column in features], axis=1, dtype=np.float32)
+        matrix = np.concatenate([column.encode(cells_of(cells, column)) for column in features], axis=1,
+                                dtype=dtype.as_numpy_dtype)
         targets = np.stack([column.label(cells_of(cells, column)) for column in labels], axis=1)
         return matrix, targets.astype(labels_dtype.as_numpy_dtype)
 
     return RowEncoding(encode=encode, features_width=sum(column.width for column in features), labels_width=len(labels),
-                       labels_dtype=labels_dtype)
+                       labels_dtype=labels_dtype, features_dtype=dtype, plain_positions=sorted(plain))

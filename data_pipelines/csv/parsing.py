@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.csv.faults import NOT_A_NUMBER, CsvFault, check_rows
-from data_pipelines.csv.table import QUOTE, CsvTable
+from data_pipelines.csv.table import QUOTE, CsvFormat, CsvTable
 
 MOST_TEXT_BYTES = 1 << 26
 """Text is read into arrays of one width, the quickest, unless a long cell makes them larger than this."""
@@ -55,7 +55,7 @@ class CsvParser:
         self._dtypes = {column.position: _DTYPES[column.kind] for column in table.columns}
         missing = ["", table.format.na_value, *NOT_A_NUMBER]
         self._pandas_arguments = {
-            "sep": table.format.delimiter, "header": None, "engine": "c", "low_memory": False, "index_col": False,
+            "sep": table.format.delimiter, "decimal": table.format.decimal, "header": None, "engine": "c", "low_memory": False, "index_col": False,
             "names": range(table.num_columns), "usecols": list(self._dtypes), "keep_default_na": False,
             "na_values": dict.fromkeys(table.positions("number"), missing)}
 
@@ -63,8 +63,8 @@ class CsvParser:
         """The cells of whole rows.
 
         Raises:
-            CsvFault: a row has another number of columns, a cell is missing, no number or not in the vocabulary, or the text
-                is not UTF-8.
+            CsvFault: a row has another number of columns, a cell is missing, no finite number or not in the vocabulary, or
+                the text is not UTF-8.
         """
         text = text.rstrip(b"\r\n") + b"\n"  # blank lines at the end are common, and `_is_regular` takes them for rows
         if text == b"\n":
@@ -83,7 +83,7 @@ class CsvParser:
                               "and for stray carriage returns.")
         if not self._are_valid(cells):
             check_rows(text, self._table)
-            raise CsvFault(0, f"a cell is missing or not in the vocabulary in the {num_rows} rows from here.")
+            raise CsvFault(0, f"a cell is missing, infinite or not in the vocabulary in the {num_rows} rows from here.")
         return cells
 
     def _cells(self, frame: pd.DataFrame) -> CsvCells:
@@ -103,7 +103,7 @@ class CsvParser:
     def _are_valid(self, cells: CsvCells) -> bool:
         """Whether no cell is missing where none may be, and all words are allowed."""
         complete = [column.position for column in self._table.columns if column.kind == "number" and not column.allows_missing]
-        if np.isnan(cells.numbers(complete)).any():
+        if np.isnan(cells.numbers(complete)).any() or np.isinf(cells.numbers(self._table.positions("number"))).any():
             return False
         for column in self._table.columns:
             if column.kind == "text" and not column.allows_missing and (cells.text(column.position) == b"").any():
@@ -111,6 +111,20 @@ class CsvParser:
             if column.allowed_words and not np.isin(cells.text(column.position), _encoded(column.allowed_words)).all():
                 return False
         return True
+
+
+def in_utf_8(text: bytes, form: CsvFormat) -> bytes:
+    """The text of whole rows, brought to UTF-8 from the files' encoding.
+
+    Raises:
+        CsvFault: it is not in that encoding.
+    """
+    if form.is_utf_8:
+        return text
+    try:
+        return text.decode(form.encoding).encode()
+    except UnicodeDecodeError as error:
+        raise CsvFault(text.count(b"\n", 0, error.start), form.undecodable(error)) from error
 
 
 def _encoded(words: Collection[str]) -> np.ndarray:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.csv.faults import CsvFault
-from data_pipelines.csv.parsing import CsvCells, CsvParser, end_of_rows
+from data_pipelines.csv.faults import CsvFault, cell_of
+from data_pipelines.csv.parsing import CsvCells, CsvParser, end_of_rows, in_utf_8
+from data_pipelines.csv.precision import PrecisionNotices
 from data_pipelines.csv.table import CsvTable, check_header
 from data_pipelines.unreadable_files import UnreadableFileError, UnreadableFiles
 
+DTYPES = ("float32", "float64")
 LONGEST_ROW_BYTES = 1 << 26
 """A row that is longer has a quote without partner."""
 _COUNT_BYTES = 1 << 22
@@ -25,16 +27,20 @@ class RowEncoding:
     """How the cells of rows become features and labels.
 
     Arguments:
-        encode: a pure function from cells to features float32 `[rows, features_width]` and labels `[rows, labels_width]`.
+        encode: a pure function from cells to features `[rows, features_width]` and labels `[rows, labels_width]`.
         features_width: number of columns of the features.
         labels_width: number of columns of the labels.
         labels_dtype: of the labels.
+        features_dtype: of the features, float32 or float64.
+        plain_positions: of the columns of numbers that become features or labels without a change but that of their type.
     """
 
     encode: Callable[[CsvCells], tuple[np.ndarray, np.ndarray]]
     features_width: int
     labels_width: int
     labels_dtype: tf.DType
+    features_dtype: tf.DType = tf.float32
+    plain_positions: Sequence[int] = ()
 
 
 def csv_pieces(paths: tf.Tensor, table: CsvTable, encoding: RowEncoding, *, unreadable: UnreadableFiles,
@@ -65,7 +71,7 @@ def csv_pieces(paths: tf.Tensor, table: CsvTable, encoding: RowEncoding, *, unre
 
     def parsed(_: tf.Tensor, path: tf.Tensor, start: tf.Tensor, end: tf.Tensor, starts_file: tf.Tensor) -> tuple[tf.Tensor, ...]:
         is_readable, features, labels = tf.numpy_function(
-            source.parse_piece, [path, start, end], (tf.bool, tf.float32, encoding.labels_dtype), stateful=False)
+            source.parse_piece, [path, start, end], (tf.bool, encoding.features_dtype, encoding.labels_dtype), stateful=False)
         return (starts_file, tf.ensure_shape(is_readable, []), tf.ensure_shape(features, [None, encoding.features_width]),
                 tf.ensure_shape(labels, [None, encoding.labels_width]))
 
@@ -83,6 +89,7 @@ class _CsvSource:
         self._encoding = encoding
         self._unreadable = unreadable
         self._piece_bytes = piece_bytes
+        self._notices = PrecisionNotices(table, encoding.plain_positions, encoding.features_dtype.as_numpy_dtype)
 
     def limits_of_piece(self, path: bytes, offset: np.int64) -> tuple[np.int64, np.int64, np.bool_]:
         """The bytes where the piece from an offset on starts (at 0 the header is left out) and ends, and if it is the last.
@@ -113,14 +120,18 @@ class _CsvSource:
                 file.seek(start)
                 text = file.read(end - start)
             try:
-                return self._parser.parse(text)
+                text = in_utf_8(text, self._table.format)
+                cells = self._parser.parse(text)
+                self._notices.look_at(path, lambda position: cells.numbers([position])[:, 0],
+                                      lambda row, position: cell_of(text, self._table, row, position))
             except CsvFault as fault:
                 raise _placed(path, int(start), fault) from fault
+            return cells
 
         encoding = self._encoding
         cells = self._unreadable.read(parse, os.fsdecode(path))
         if cells is None:
-            return (np.False_, np.zeros([0, encoding.features_width], np.float32),
+            return (np.False_, np.zeros([0, encoding.features_width], encoding.features_dtype.as_numpy_dtype),
                     np.zeros([0, encoding.labels_width], encoding.labels_dtype.as_numpy_dtype))
         return np.True_, *encoding.encode(cells)
 

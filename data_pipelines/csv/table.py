@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import logging
@@ -10,21 +11,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from data_pipelines.checks import one_of
 from data_pipelines.unreadable_files import UnreadableFileError, UnreadableFiles
 
 QUOTE = '"'
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+NOT_UTF_16 = ("it is UTF-16, which is not read. Save the file as UTF-8: open(new, 'w', encoding='utf-8').write("
+              "open(old, encoding='utf-16').read()).")
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvFormat:
-    """How the files are written; all are UTF-8.
+    """How the files are written.
 
     Arguments:
         delimiter: one character between two cells. Spaces after it do not belong to the cell.
         na_value: the text of a missing cell; an empty one is missing too.
         header_lines: lines before the first row; the last of them names the columns.
+        decimal: '.' or ',': what separates the fraction of a number.
+        encoding: of the text: 'utf-8' (with or without a byte order mark) or another one in which ASCII characters are single
+            bytes, such as 'latin-1' or 'cp1252'.
 
     Raises:
         ValueError: an argument is not valid.
@@ -33,6 +41,8 @@ class CsvFormat:
     delimiter: str = ","
     na_value: str = "N/A"
     header_lines: int = 1
+    decimal: str = "."
+    encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
         if not (isinstance(self.delimiter, str) and len(self.delimiter) == 1 and self.delimiter.isascii()
@@ -42,6 +52,16 @@ class CsvFormat:
             raise ValueError(f"na_value_string must be a str, e.g. 'N/A'. Got {self.na_value!r}.")
         if not isinstance(self.header_lines, int) or self.header_lines < 0:
             raise ValueError(f"header_lines must be an int of at least 0. Got {self.header_lines!r}.")
+        one_of("decimal", self.decimal, (".", ","))
+        if self.decimal == self.delimiter:
+            raise ValueError(f"decimal={self.decimal!r} is csv_field_delim, too. Files with a decimal comma mostly have "
+                             "csv_field_delim=';'.")
+        _check_encoding(self.encoding)
+
+    @property
+    def is_utf_8(self) -> bool:
+        """Whether the text need not be brought to UTF-8."""
+        return codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig")
 
     @property
     def skips_spaces(self) -> bool:
@@ -54,18 +74,33 @@ class CsvFormat:
 
     def skip_header(self, file: BinaryIO) -> list[str] | None:
         """Moves a file from its start to the first row and returns the names of the columns, None where there are none."""
-        if file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
+        beginning = file.read(len(_BYTE_ORDER_MARK))
+        if beginning.startswith(_UTF_16_MARKS):
+            raise ValueError(f"line 1: {NOT_UTF_16}")
+        if beginning != _BYTE_ORDER_MARK:
             file.seek(0)
         lines = [file.readline() for _ in range(self.header_lines)]
-        return self._first_cells(lines[-1]) if lines else None
+        return self._first_cells(lines[-1], self.header_lines) if lines else None
 
     def first_row(self, file: BinaryIO) -> list[str] | None:
         """The cells of the line at which a file stands, None at its end."""
         line = file.readline()
-        return self._first_cells(line) if line else None
+        return self._first_cells(line, self.header_lines + 1) if line else None
 
-    def _first_cells(self, line: bytes) -> list[str]:
-        return next(iter(self.cells([line.decode()])), [])
+    def _first_cells(self, line: bytes, number: int) -> list[str]:
+        if b"\0" in line:
+            raise ValueError(f"line {number}: {NOT_UTF_16}")
+        try:
+            return next(iter(self.cells([line.decode(self.encoding)])), [])
+        except UnicodeDecodeError as error:
+            raise ValueError(f"line {number}: {self.undecodable(error)}") from error
+
+    def undecodable(self, error: UnicodeDecodeError) -> str:
+        """What is wrong with a text that is not in the encoding, and what helps."""
+        if self.is_utf_8:
+            return (f"it is not UTF-8 ({error.reason}). Save the file as UTF-8, or tell its encoding: encoding='cp1252' (Windows, "
+                    "Western Europe), 'latin-1' ….")
+        return f"it is not {self.encoding} ({error.reason}). Correct encoding."
 
 
 @dataclass(frozen=True)
@@ -173,6 +208,16 @@ def _unknown_name(name: str, header: list[str]) -> str:
 def column_label(position: int, header: list[str] | None) -> str:
     """What errors call a column: by its name, else by its place."""
     return f"column {header[position]!r}" if header is not None else f"column {position} (from 0)"
+
+
+def _check_encoding(encoding: str) -> None:
+    try:
+        is_ascii_kept = 'a\n",;1.'.encode(encoding).removeprefix(_BYTE_ORDER_MARK) == b'a\n",;1.'
+    except LookupError:
+        raise ValueError(f"encoding must be the name of an encoding, e.g. 'utf-8' or 'latin-1'. Got {encoding!r}.") from None
+    if not is_ascii_kept:
+        raise ValueError(f"encoding={encoding!r} cannot be read in pieces. Save the files as UTF-8: open(new, 'w', encoding="
+                         f"'utf-8').write(open(old, encoding={encoding!r}).read()).")
 
 
 def _is_number(text: str) -> bool:

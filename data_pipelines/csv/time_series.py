@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.checks import file_list, whole_number
+from data_pipelines.checks import file_list, one_of, whole_number
 from data_pipelines.csv.defaults import CellDefault, cell_defaults
 from data_pipelines.csv.parsing import CsvCells
-from data_pipelines.csv.reading import RowEncoding, csv_pieces
+from data_pipelines.csv.reading import DTYPES, RowEncoding, csv_pieces
 from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
 from data_pipelines.csv.windows import piece_bytes_for, window_batches, windows_of_rows
 from data_pipelines.unreadable_files import UnreadableFiles
@@ -24,11 +24,12 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
         selected_cols: Sequence[int | str] | None = None, windows_shift: int | None = None, header_lines: int = 1,
         per_sample_preprocess_fn: Callable[..., Any] | None = None, shuffle_batches: bool = False, shuffle_buffer: int = 1000,
         seed: int | None = None, drop_remainder: bool = False, cache: bool | str | os.PathLike[str] = False,
-        on_unreadable_file: str = "raise") -> tf.data.Dataset:
+        on_unreadable_file: str = "raise", decimal: str = ".", encoding: str = "utf-8",
+        dtype: str = "float32") -> tf.data.Dataset:
     """Makes batches of blocks of successive rows, with the first columns as labels.
 
     A block never crosses two files, and rows at the end of a file that fill no block are left out. Files may be larger than
-    memory. They are UTF-8; a cell with the delimiter or a line break in it stands in double quotes.
+    memory. A cell with the delimiter or a line break in it stands in double quotes.
 
     Arguments:
         files: the CSV files, all with the same columns. Some may be empty.
@@ -52,10 +53,14 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
         cache: keeps the blocks, before `per_sample_preprocess_fn`: in memory (True) or in files whose names start with a path.
             True makes the passes after the first many times as quick for data that fits in memory.
         on_unreadable_file: 'raise', or 'skip': what comes after the fault is left out, and the file is named in the log.
+        decimal: '.' or ',': what separates the fraction of a number; with ',' csv_field_delim is mostly ';'.
+        encoding: of the text: 'utf-8', 'latin-1', 'cp1252' … (not UTF-16).
+        dtype: of features and of labels that are numbers: 'float32', which holds whole numbers up to 2^24 (a warning names the
+            first one that it changes), or 'float64' up to 2^53.
 
     Returns:
-        Batches of (blocks, labels), unless `per_sample_preprocess_fn` makes something else: blocks float32
-        `[batch, nblines_per_block, columns]`, labels string or float32 `[batch, nblines_per_block, labels_cols_nb]`.
+        Batches of (blocks, labels), unless `per_sample_preprocess_fn` makes something else: blocks of `dtype`
+        `[batch, nblines_per_block, columns]`, labels string or `dtype` `[batch, nblines_per_block, labels_cols_nb]`.
 
     Raises:
         ValueError: an argument is not valid, or all files are empty.
@@ -73,7 +78,9 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
                         ("shuffle_buffer", shuffle_buffer)):
         whole_number(name, value, 1)
     whole_number("labels_cols_nb", labels_cols_nb, 0)
-    form = CsvFormat(delimiter=csv_field_delim, na_value=na_value_string, header_lines=header_lines)
+    form = CsvFormat(delimiter=csv_field_delim, na_value=na_value_string, header_lines=header_lines,
+                     decimal=decimal, encoding=encoding)
+    one_of("dtype", dtype, DTYPES)
     unreadable = UnreadableFiles(on_unreadable_file)
     header, num_columns = first_header(paths, form, unreadable)
     positions = _selected(selected_cols, header, num_columns, labels_cols_nb)
@@ -82,10 +89,10 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
     table = CsvTable(format=form, header=header, num_columns=num_columns, columns=tuple(
         CsvColumn(position, name, "text" if default.holds_text else "number", allows_missing=default.value is not None)
         for position, name, default in zip(positions, names, defaults)))
-    encoding = _encoding(positions, defaults, labels_cols_nb)
+    row_encoding = _encoding(positions, defaults, labels_cols_nb, tf.as_dtype(dtype))
 
     def blocks(files: tf.Tensor) -> tf.data.Dataset:
-        pieces = csv_pieces(files, table, encoding, unreadable=unreadable,
+        pieces = csv_pieces(files, table, row_encoding, unreadable=unreadable,
                             piece_bytes=piece_bytes_for(size=nblines_per_block, shift=shift))
         return windows_of_rows(pieces, size=nblines_per_block, shift=shift)
 
@@ -108,14 +115,15 @@ def _selected(selected_cols: Sequence[int | str] | None, header: list[str] | Non
     return positions
 
 
-def _encoding(positions: Sequence[int], defaults: Sequence[CellDefault], labels_cols_nb: int) -> RowEncoding:
+def _encoding(positions: Sequence[int], defaults: Sequence[CellDefault], labels_cols_nb: int,
+              dtype: tf.DType) -> RowEncoding:
     """Numbers and labels of the rows, with the defaults in the place of missing cells."""
     labels_are_text = any(default.holds_text for default in defaults)
     fills = np.array([np.nan if default.holds_text or default.value is None else default.value for default in defaults])
 
     def numbers(cells: CsvCells, part: slice) -> np.ndarray:
         found = cells.numbers(positions[part])
-        return np.where(np.isnan(found), fills[part], found).astype(np.float32)
+        return np.where(np.isnan(found), fills[part], found).astype(dtype.as_numpy_dtype)
 
     def encode(cells: CsvCells) -> tuple[np.ndarray, np.ndarray]:
         values = numbers(cells, slice(labels_cols_nb, None))
@@ -126,4 +134,5 @@ def _encoding(positions: Sequence[int], defaults: Sequence[CellDefault], labels_
         return values, np.stack(filled, axis=1)
 
     return RowEncoding(encode=encode, features_width=len(positions) - labels_cols_nb, labels_width=labels_cols_nb,
-                       labels_dtype=tf.string if labels_are_text else tf.float32)
+                       labels_dtype=tf.string if labels_are_text else dtype, features_dtype=dtype,
+                       plain_positions=positions[labels_cols_nb if labels_are_text else 0:])

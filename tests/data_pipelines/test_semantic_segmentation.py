@@ -342,7 +342,7 @@ def test_pairs_that_do_not_fit_are_named(pairs, tmp_path):
     with pytest.raises(ValueError, match="reference_files must be as many as raw_files. Got 2 and 3"):
         segmentation(raw_files, reference_files[:2], **options)
     with pytest.raises(ValueError, match=r"imäge 0.png: its shape \[61, 83, 3\] does not fit to its reference .*läbel 2.png"):
-        segmentation(raw_files, reference_files[::-1], **options)
+        segmentation(raw_files, reference_files[::-1], pair_by="order", **options)
     with pytest.raises(ValueError, match="its reference .* one band"):
         segmentation(raw_files, raw_files, **options)
     cv2.imwrite(str(tmp_path / "8 bits.png"), np.zeros([50, 50, 3], np.uint8))
