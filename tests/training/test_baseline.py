@@ -91,3 +91,13 @@ def test_where_there_is_none_the_reason_is_told_and_training_goes_on(tmp_path, c
     assert f"baseline = True has no effect: {reason}" in caplog.text
     assert result["global_step"] == 12
     assert "baseline" not in ExperimentFolder(result["sessionFolder"]).read_identity()
+
+
+def test_of_inputs_that_stand_for_words_there_is_only_the_constant(tmp_path):
+    model = MODEL.replace("(data)", "(keras.layers.Flatten()(keras.layers.Embedding(10, 4)(data)))")
+    result = experiments_manager.run(write_experiment(
+        tmp_path, SHORT, ("return features * 0.5", "return tf.cast(tf.clip_by_value(features * 2 + 5, 0, 9), tf.int32)"), model=model))
+    baselines = baselines_of(result)
+    assert "linear" not in baselines
+    y, y_val = (2 * np.random.default_rng(seed).normal(size=[90, 3]).astype(np.float32).sum(axis=1) + 1 for seed in (0, 1))
+    assert baselines["constant"]["rmse"] == pytest.approx(root_mean_squared_error(y_val, np.full(90, y.mean())), rel=1e-3)
