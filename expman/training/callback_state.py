@@ -6,7 +6,7 @@ import inspect
 import logging
 import pathlib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -33,7 +33,7 @@ class CallbackState:
 
     def __init__(self, callback: keras.callbacks.Callback, *, given: Iterable[Any]) -> None:
         self._callback = callback
-        self._given = {id(member) for member in tf.nest.flatten(list(given))}
+        self._given = {id(leaf) for leaf in _leaves(list(given))}
         self.name = type(callback).__name__
         self._at_first = dict(self._attributes())
         self.unsaved = [] if self._is_keras else [
@@ -72,11 +72,20 @@ class CallbackState:
         return {name: value for name, value in vars(self._callback).items() if name not in _OF_KERAS}
 
     def _is_given(self, value: Any) -> bool:
-        leaves = tf.nest.flatten(value)
+        leaves = list(_leaves(value))
         return bool(leaves) and all(id(leaf) in self._given for leaf in leaves)
 
     def _is_known(self, value: Any) -> bool:
         return inspect.isroutine(value) or inspect.isclass(value) or isinstance(value, _CODE) or self._is_given(value)
+
+
+def _leaves(structure: Any) -> Iterator[Any]:
+    """The members of nested dicts, lists and tuples; unlike TensorFlow's flattening, keys need no order."""
+    if isinstance(structure, (Mapping, list, tuple)):
+        for member in structure.values() if isinstance(structure, Mapping) else structure:
+            yield from _leaves(member)
+    else:
+        yield structure
 
 
 def _is_plain(value: Any) -> bool:

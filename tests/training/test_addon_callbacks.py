@@ -48,10 +48,11 @@ class Own(keras.callbacks.Callback):
         super().__init__()
         self.losses, self.total, self.seen = [], np.zeros(3), {}
         self.generator = np.random.default_rng(3)
-        self.best = None
+        self.best, self.num_trainings = None, 0
 
     def on_train_begin(self, logs=None):
         self.best = float("inf")
+        self.num_trainings += 1
 
     def on_train_batch_end(self, batch, logs=None):
         self.total = self.total + self.generator.normal(size=3)
@@ -62,8 +63,8 @@ class Own(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.losses.append(logs["val_loss"])
         self.best = min(self.best, logs["val_loss"])
-        self.seen[epoch] = (self.best, "epoch")
-        change = np.exp(np.tanh(self.total).sum() * 0.1) * (1 + 0.01 * len(self.seen)) * (1 + self.best)
+        self.seen[epoch] = self.seen["last"] = (self.best, "epoch")
+        change = np.exp(np.tanh(self.total).sum() * 0.1) * (1 + 0.01 * len(self.seen)) * (self.num_trainings + self.best)
         self.model.optimizer.learning_rate = float(0.01 * change + 0.001 * sum(self.losses))
 
 

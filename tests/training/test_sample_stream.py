@@ -145,7 +145,8 @@ def test_nothing_is_read_ahead_of_an_epoch_so_that_its_draws_are_its_own(tmp_pat
     pipeline = PIPELINE.replace("(dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)", (
         "dataset.map(lambda x, y: (tf.ensure_shape(tf.numpy_function(lambda z: read.append(1) or z, [x], tf.float32), [3]), y))."
         + ending))
-    file = write_experiment(tmp_path, (PIPELINE, pipeline), ("nbEpoch = 2", "nbEpoch = 2\nread = []\nnb_train_samples = 48"))
+    file = write_experiment(tmp_path, (PIPELINE, pipeline), ("nbEpoch = 2", "nbEpoch = 2\nread = []\nnb_train_samples = 48\n"
+                                                            "random_seed = None"))  # else TensorFlow reads nothing ahead by itself
     settings = load_settings(file)
     data = InputData(settings, for_training=True)
     read = settings.functions["get_input_pipeline_train_val"].__globals__["read"]
