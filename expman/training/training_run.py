@@ -27,6 +27,7 @@ from expman.training.progress import TrainingProgress
 from expman.training.replica_batches import passes
 from expman.training.seeds import seed_epoch
 from expman.training.training_callbacks import training_callbacks
+from expman.training.weights_averaging import notice_of_short_training
 from expman.training.user_callbacks import given_to_callbacks
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class TrainingRun:
 
     def run(self, *, restart: bool, extend: bool) -> TrainingProgress:
         """See `Estimator.train`."""
+        self._tell_short_averages()
         if restart:
             self._resume(extend=extend)
         self._write_state("training")
@@ -78,6 +80,14 @@ class TrainingRun:
         finally:
             stop_on_signal.restore_handlers()
         return self._progress
+
+    def _tell_short_averages(self) -> None:
+        settings, steps_per_epoch = self._estimator.settings, self._estimator.train_data.steps_per_epoch
+        if settings.predict_using_smoothed_parameters and steps_per_epoch is not None:
+            notice = notice_of_short_training(decay=settings.weights_moving_average_decay,
+                                              num_steps=steps_per_epoch * settings.nbEpoch)
+            if notice:
+                _LOGGER.info("%s", notice)
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         settings, train_data = self._estimator.settings, self._estimator.train_data

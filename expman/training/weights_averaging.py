@@ -3,16 +3,29 @@
 Keras' own way to evaluate with the averages, `SwapEMAWeights`, exchanges them with the weights by additions and
 subtractions, which changes the last bits of both. Here the averages are read in place (`ExperimentModel.infer`), so that
 an evaluation leaves no trace in the training.
+
+Nor is Keras' constant decay used: with 0.998 the averages would hold 61 % of the random initial weights after 250 steps.
+The decay warms up as that of TensorFlow 1's `tf.train.ExponentialMovingAverage(decay, num_updates)` does, whose rule is
+(1 + n) / (10 + n); with 60 instead of 10 the averages lag less behind a loss that falls fast (docs/averages.md).
 """
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
+_WARM_UP = 60
+
 
 def keep_averages(optimizer: keras.optimizers.Optimizer, *, decay: float) -> None:
-    """Makes an optimizer that is not built yet keep `average ← decay · average + (1 − decay) · weight` at each step.
+    """Makes an optimizer that is not built yet keep averages of its weights.
+
+    At step n, from 1: `average ← d · average + (1 − d) · weight` with `d = min(decay, (1 + n) / (60 + n))`. The step is read
+    from the optimizer's own counter, so that a restart goes on exactly, and checkpoints hold nothing else than before.
 
     Keras would overwrite the weights by their averages when `fit` returns; since training may go on after that, it must
     not.
@@ -21,6 +34,26 @@ def keep_averages(optimizer: keras.optimizers.Optimizer, *, decay: float) -> Non
     optimizer.ema_momentum = decay
     optimizer.ema_overwrite_frequency = None
     optimizer.finalize_variable_values = lambda var_list: None
+    optimizer._update_model_variables_moving_average = functools.partial(_update_averages, optimizer)  # no public way
+
+
+def decay_at_step(step: float, decay: float) -> float:
+    """The decay of the averages at a training step, from 1."""
+    return min(decay, (1 + step) / (_WARM_UP + step))
+
+
+def steps_to_full_decay(decay: float) -> int:
+    """The step from which the averages use the decay itself: the first n with `(1 + n) / (60 + n) >= decay`."""
+    return max(1, math.ceil((_WARM_UP * decay - 1) / (1 - decay) - 1e-6))
+
+
+def notice_of_short_training(*, decay: float, num_steps: int) -> str | None:
+    """Tells that a training is too short for its decay to be reached; None when it is not."""
+    if num_steps >= steps_to_full_decay(decay):
+        return None
+    return (f"averaged weights: weights_moving_average_decay = {decay:g} would be reached after {steps_to_full_decay(decay):,} "
+            f"steps. The decay grows with the step, so at the end of these {num_steps:,} steps it is "
+            f"{decay_at_step(num_steps, decay):.4g}: the averages span about the last {max(1, round((_WARM_UP + num_steps) / (_WARM_UP - 1))):,} steps.")
 
 
 def averages(optimizer: keras.optimizers.Optimizer) -> list[tf.Variable]:
@@ -37,3 +70,12 @@ def start_averages_at_weights(optimizer: keras.optimizers.Optimizer, weights: li
 def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer within Keras' loss-scaling wrapper of mixed precision, or itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _update_averages(optimizer: keras.optimizers.Optimizer, weights: Sequence[keras.Variable]) -> None:
+    """One step of the averages, in the graph; Keras calls it before it counts the step."""
+    step = tf.cast(tf.convert_to_tensor(optimizer._iterations), tf.float32) + 1.0
+    decay = tf.minimum(tf.constant(optimizer.ema_momentum, tf.float32), (1.0 + step) / (_WARM_UP + step))
+    for average, weight in zip(averages(optimizer), weights, strict=True):
+        kept = tf.cast(decay, average.dtype)
+        average.assign(kept * tf.convert_to_tensor(average) + (1 - kept) * tf.cast(tf.convert_to_tensor(weight), average.dtype))

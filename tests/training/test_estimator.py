@@ -92,16 +92,17 @@ def test_an_evaluation_measures_the_averaged_weights_and_changes_nothing(average
 
 def test_the_averages_follow_their_formula(tmp_path):
     estimator = Estimator(settings=load_settings(write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 1"))))
-    seen = []
+    seen, start = [], weights_and_averages(estimator)[0]
 
     class Recorder(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             seen.append(weights_and_averages(estimator))
 
     estimator.model.fit(estimator.train_data.dataset, callbacks=[Recorder()], verbose=0, shuffle=False)
-    expected = seen[0][0]  # the first step starts the averages
-    for weights, averages in seen[1:]:
-        expected = [0.9 * average + 0.1 * weight for average, weight in zip(expected, weights)]
+    expected = start
+    for step, (weights, averages) in enumerate(seen, start=1):
+        kept = min(0.9, (1 + step) / (60 + step))
+        expected = [kept * average + (1 - kept) * weight for average, weight in zip(expected, weights)]
         for one, other in zip(expected, averages):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
     assert len(seen) == 6

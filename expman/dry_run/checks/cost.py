@@ -15,6 +15,7 @@ from expman.dry_run.dry_run import DryRun
 from expman.dry_run.fitting import fit_steps
 from expman.dry_run.quantities import duration, size
 from expman.training.replica_batches import passes
+from expman.training.weights_averaging import notice_of_short_training
 
 _MEASURED_SECONDS = 2.0
 _MOST_STEPS = 1_000_000
@@ -26,7 +27,15 @@ def check_cost(run: DryRun) -> Finding:
     timer = _StepTimer()
     fit_steps(run.estimator.model, run.train_data.dataset.repeat(), steps_per_execution=run.steps_per_execution,
               num_steps=_MOST_STEPS, callback=timer)
-    return Finding(_duration(run, step_seconds=timer.seconds_per_step), tuple(_memory(run)))
+    return Finding(_duration(run, step_seconds=timer.seconds_per_step), (*_memory(run), *_averages(run)))
+
+
+def _averages(run: DryRun) -> list[str]:
+    settings, steps = run.settings, run.train_data.steps_per_epoch
+    if not settings.predict_using_smoothed_parameters or steps is None:
+        return []
+    notice = notice_of_short_training(decay=settings.weights_moving_average_decay, num_steps=steps * settings.nbEpoch)
+    return [notice] if notice else []
 
 
 class _StepTimer(keras.callbacks.Callback):
