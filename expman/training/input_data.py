@@ -13,7 +13,7 @@ from expman.errors import TrainingError, UserCodeError
 from expman.settings import Settings
 from expman.training.dataset_randomness import MAKES_ITERATORS_LATER, SHUFFLES, is_random_below
 from expman.training.op_errors import readable_message
-from expman.training.sample_stream import parts_of_stream, without_final_prefetch
+from expman.training.sample_stream import parts_of_stream
 from expman.training.seeds import seed_epoch, seed_everything
 from expman.training.told_counting import told_while_counting
 
@@ -107,8 +107,6 @@ class InputData:
             wanted = math.ceil(num_samples / self._settings.batch_size)
             if num_batches == wanted:
                 return dataset, wanted, False
-            if goes_on:
-                dataset = without_final_prefetch(dataset)
             if num_batches != tf.data.INFINITE_CARDINALITY and (goes_on or num_batches < wanted):
                 dataset = dataset.repeat()
             return (dataset, wanted, True) if goes_on else (dataset.take(wanted), wanted, False)

@@ -10,8 +10,9 @@ import tensorflow as tf
 def parts_of_stream(dataset: tf.data.Dataset, *, num_batches: int) -> tf.data.Dataset:
     """A dataset each pass of which has the next batches of a stream, as Keras' `fit(steps_per_epoch=…)` reads it.
 
-    Nothing is read ahead of a pass: Python's and NumPy's generators are seeded between two passes, and what a pipeline draws
-    from them must belong to the pass that it is drawn for.
+    Here nothing is read ahead of a pass: Python's and NumPy's generators are seeded between two passes, and what a pipeline
+    draws from them must belong to the pass that it is drawn for. The pipeline itself reads nothing ahead either where ops are
+    deterministic: TensorFlow then leaves out the prefetches and parallel calls of what runs Python.
 
     Arguments:
         dataset: endless; one iterator over it serves all passes.
@@ -23,11 +24,3 @@ def parts_of_stream(dataset: tf.data.Dataset, *, num_batches: int) -> tf.data.Da
         return stream.get_next()
 
     return tf.data.Dataset.range(num_batches).map(next_batch)
-
-
-def without_final_prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The dataset without the prefetch that it may end in, with the same options."""
-    options = dataset.options()
-    while type(dataset).__name__ in ("_PrefetchDataset", "_OptionsDataset"):
-        dataset = dataset._inputs()[0]
-    return dataset.with_options(options)

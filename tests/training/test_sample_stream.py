@@ -140,13 +140,12 @@ def test_a_killed_process_goes_on_within_the_stream_and_within_the_epoch(tmp_pat
 
 @pytest.mark.parametrize(("ending", "expected"), [
     ("batch(16).prefetch(9)", (48, 90, 138)),  # the last batch of the 90 samples has 10
-    ("repeat().batch(16).prefetch(9).with_options(tf.data.Options())", (48, 96, 144))])
+    ("prefetch(40).repeat().batch(16).prefetch(9)", (48, 96, 144))])
 def test_nothing_is_read_ahead_of_an_epoch_so_that_its_draws_are_its_own(tmp_path, ending, expected):
     pipeline = PIPELINE.replace("(dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)", (
         "dataset.map(lambda x, y: (tf.ensure_shape(tf.numpy_function(lambda z: read.append(1) or z, [x], tf.float32), [3]), y))."
         + ending))
-    file = write_experiment(tmp_path, (PIPELINE, pipeline), ("nbEpoch = 2", "nbEpoch = 2\nread = []\nnb_train_samples = 48\n"
-                                                            "random_seed = None"))  # else TensorFlow reads nothing ahead by itself
+    file = write_experiment(tmp_path, (PIPELINE, pipeline), ("nbEpoch = 2", "nbEpoch = 2\nread = []\nnb_train_samples = 48"))
     settings = load_settings(file)
     data = InputData(settings, for_training=True)
     read = settings.functions["get_input_pipeline_train_val"].__globals__["read"]
