@@ -20,6 +20,7 @@ from expman.training.execution_length import steps_per_execution
 from expman.training.experiment_model import ExperimentModel
 from expman.training.first_batch import check_on_first_batch
 from expman.training.input_data import InputData
+from expman.training.label_pairing import check_label_pairing
 from expman.training.optimizer import build_optimizer
 from expman.training.progress import TrainingProgress
 from expman.training.replica_batches import passes
@@ -66,6 +67,7 @@ class Estimator:
             forward_seconds = check_on_first_batch(settings, self.model, train_batch=self.train_data.first_batch,
                                                    validation_batch=self.validation_data.first_batch,
                                                    validation_spec=self.validation_data.dataset.element_spec)
+        check_label_pairing(settings, self.model, self.train_data.first_batch)
         self.model.steps_per_execution = settings.steps_per_execution or steps_per_execution(
             forward_seconds=forward_seconds, steps_per_epoch=self.train_data.steps_per_epoch,
             num_replicas=strategy.num_replicas_in_sync)

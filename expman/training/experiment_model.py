@@ -155,23 +155,27 @@ class ExperimentModel(keras.Model):
 
     def total_loss(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any,
                    losses: list[tf.Tensor] | None = None) -> tf.Tensor:
-        """The user's loss of a batch as a float32 scalar; `losses` are the network's own, by default of its last training call."""
+        """The user's loss of a batch as a float32 scalar; `losses` are the network's own, by default of its last training call.
+
+        Their sum is added, unless the user's function declares `weights_loss`: then it is its own business.
+        """
         losses = self.losses if losses is None else losses
         weights_loss = tf.add_n([tf.cast(loss, tf.float32) for loss in losses]) if losses else tf.constant(0.0)
         loss = self._settings.call("get_total_loss", weights_loss=weights_loss,
-                                   **self._offered(inputs=inputs, outputs=outputs, labels=labels))
+                                   **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         loss = tf.convert_to_tensor(loss)
         if loss.shape.rank != 0:
             raise UserCodeError(f"{self._settings.place_of('get_total_loss')}: get_total_loss must return a scalar tensor. "
                                 f"Got shape {loss.shape}. Average it, e.g. by tf.reduce_mean.")
-        return tf.cast(loss, tf.float32)
+        loss = tf.cast(loss, tf.float32)
+        return loss if self._settings.declares("get_total_loss", "weights_loss") else loss + weights_loss
 
     def summaries(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """The tensors of `get_validation_summaries` for one batch."""
         features, labels = data
         inputs = self.preprocess(features)
         return self._settings.call("get_validation_summaries",
-                                   **self._offered(inputs=inputs, outputs=self.infer(inputs), labels=labels))
+                                   **self.offered(inputs=inputs, outputs=self.infer(inputs), labels=labels))
 
     def projections(self, features: Any) -> tuple[Any, dict[str, tf.Tensor]]:
         """The preprocessed inputs of one batch and what `infer` makes of them."""
@@ -210,7 +214,7 @@ class ExperimentModel(keras.Model):
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing: all is built, and Keras would spend a batch of the pass on it, which fails with several workers."""
 
-    def _offered(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any) -> dict[str, Any]:
+    def offered(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any) -> dict[str, Any]:
         """The arguments that the user's loss, metrics and summaries may ask for."""
         outputs = dict(outputs)
         head = self._settings.served_head
@@ -231,7 +235,7 @@ class ExperimentModel(keras.Model):
 
     def _eval_values(self, *, inputs: Any, outputs: Any, labels: Any) -> list[tuple[keras.metrics.Metric, tuple[Any, ...]]]:
         """Each metric with what it is updated by: (y_true, y_pred), or (the value of the batch,)."""
-        measured = self._settings.call("get_eval_metric_ops", **self._offered(inputs=inputs, outputs=outputs, labels=labels))
+        measured = self._settings.call("get_eval_metric_ops", **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         place = self._settings.place_of("get_eval_metric_ops")
         if not isinstance(measured, Mapping):
             raise UserCodeError(f"{place}: get_eval_metric_ops must return a dict. Got {type(measured).__name__}.")

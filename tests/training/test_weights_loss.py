@@ -102,3 +102,12 @@ def test_concrete_dropout_is_trained_evaluated_and_served(tmp_path):
     for name, values in one.items():
         np.testing.assert_array_equal(values, other[name])
     assert float(one["epistemic_deviation"][0, 0]) > 0
+
+
+def test_a_regulariser_counts_without_being_asked_for(tmp_path):
+    file = write_experiment(tmp_path, ("return tf.reduce_mean(tf.square(predictions - labels))",
+                                       "return 0.0 * tf.reduce_sum(predictions)"), *ONE_STEP,
+                            model=MODEL.replace("LAYER", "keras.layers.Identity()").replace("MODE", "")
+                            .replace("REGULARIZER", "keras.regularizers.L2(0.1)"))
+    result = experiments_manager.run(file)
+    assert result["loss"] == pytest.approx(0.1 * np.sum(np.square(served_kernel(result))), rel=1e-5)

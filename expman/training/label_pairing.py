@@ -1,0 +1,133 @@
+"""Checks that the loss and the metrics compare each prediction with its own label, not with those of all samples.
+
+Labels `[batch]` minus predictions `[batch, 1]` give `[batch, batch]`: a number that looks like a loss, and trains a wrong model.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from expman.errors import UserCodeError
+from expman.settings import Settings, Unavailable
+from expman.training.experiment_model import ExperimentModel
+
+_LOGGER = logging.getLogger(__name__)
+_EQUAL, _DIFFERENT = 1e-6, 1e-3  # relative differences of losses: rounding alone, and more than rounding
+_Numbers = Callable[[Any, Any, Any], dict[str, float]]
+
+
+def check_label_pairing(settings: Settings, model: ExperimentModel, batch: tuple[Any, ...]) -> None:
+    """Computes loss and metrics of one batch again with the labels of other samples.
+
+    Each number must change when the labels move to other samples, unless it does not depend on labels at all, and must stay
+    when inputs, outputs and labels move together. Numbers that differ from call to call are left out.
+
+    Arguments:
+        settings: the experiment.
+        model: compiled; no weight changes.
+        batch: (features, labels, …) of the training data.
+
+    Raises:
+        UserCodeError: predictions and labels have shapes that are broadcast against each other, and a number depends on it.
+    """
+    features, labels = batch[:2]
+    num_samples = _num_samples(labels)
+    if num_samples < 2 or not model.runs_without_strategy:
+        return
+    inputs = model.preprocess(features)
+    outputs = _told_apart(model.infer(inputs), num_samples)
+    for function, numbers in _measured(settings, model).items():
+        for name in _mispaired(numbers, inputs, outputs, labels):
+            _tell(settings, function, name, predictions=_predictions(model, inputs, outputs, labels), labels=labels)
+
+
+def _measured(settings: Settings, model: ExperimentModel) -> dict[str, _Numbers]:
+    """For each of the user's functions, what computes its scalar tensors by name."""
+    def loss(inputs: Any, outputs: Any, labels: Any) -> dict[str, float]:
+        return {"the loss": float(model.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=[]))}
+
+    def metrics(inputs: Any, outputs: Any, labels: Any) -> dict[str, float]:
+        offered = model.offered(inputs=inputs, outputs=outputs, labels=labels)
+        measured = settings.call("get_eval_metric_ops", **offered)
+        return {f"the metric '{name}'": float(value) for name, value in measured.items()
+                if tf.is_tensor(value) and value.shape.rank == 0 and (value.dtype.is_floating or value.dtype.is_integer)}
+
+    return {"get_total_loss": loss, "get_eval_metric_ops": metrics}
+
+
+def _mispaired(numbers: _Numbers, inputs: Any, outputs: Any, labels: Any) -> list[str]:
+    """The names of the numbers that depend on the labels, but not on which sample has which."""
+    first, again = numbers(inputs, outputs, labels), numbers(inputs, outputs, labels)
+    moved = numbers(inputs, outputs, _rolled(labels))
+    replaced = numbers(inputs, outputs, _first_repeated(labels))
+    return [name for name, value in first.items()
+            if value == again[name] and _differ(value, replaced[name]) > _DIFFERENT
+            and _differ(value, moved[name]) <= _EQUAL]
+
+
+def _tell(settings: Settings, function: str, name: str, *, predictions: Any, labels: Any) -> None:
+    place = settings.place_of(function)
+    if tf.is_tensor(predictions) and tf.is_tensor(labels) and _are_broadcast(predictions, labels):
+        raise UserCodeError(
+            f"{place}: {name} of {function} compares each prediction with the labels of all samples: predictions have shape "
+            f"{_shape(predictions)} and labels {_shape(labels)}, which are broadcast to "
+            f"[{predictions.shape[0]}, {labels.shape[0]}]. Give both one shape: write labels[:, tf.newaxis] for labels or "
+            "tf.squeeze(predictions, -1) for predictions, or batch labels as [batch, 1].")
+    _LOGGER.warning("%s: %s of %s depends on the labels, but not on which sample has which: it stays the same when they move to "
+                    "other samples. Check the shapes that it combines.", place, name, function)
+
+
+def _are_broadcast(one: tf.Tensor, other: tf.Tensor) -> bool:
+    """Whether the shapes differ in a trailing dimension of 1 alone."""
+    longer, shorter = sorted((one.shape.as_list(), other.shape.as_list()), key=len, reverse=True)
+    return longer == [*shorter, 1]
+
+
+def _predictions(model: ExperimentModel, inputs: Any, outputs: Any, labels: Any) -> Any:
+    predictions = model.offered(inputs=inputs, outputs=outputs, labels=labels)["predictions"]
+    return None if isinstance(predictions, Unavailable) else predictions
+
+
+def _num_samples(labels: Any) -> int:
+    """How many samples the labels have; 0 where they are not dense, or not a batch, or all alike."""
+    tensors = tf.nest.flatten(labels)
+    if not tensors or not all(tf.is_tensor(tensor) and isinstance(tensor, tf.Tensor) and tensor.shape.rank for tensor in tensors):
+        return 0
+    sizes = {int(tensor.shape[0]) for tensor in tensors}
+    return sizes.pop() if len(sizes) == 1 else 0
+
+
+def _told_apart(outputs: dict[str, tf.Tensor], num_samples: int) -> dict[str, tf.Tensor]:
+    """Outputs that differ from sample to sample, also where a network that starts at zero gives the same to all."""
+    def apart(tensor: tf.Tensor) -> tf.Tensor:
+        if not tensor.dtype.is_floating or not tensor.shape.rank or tensor.shape[0] != num_samples:
+            return tensor
+        share = np.random.default_rng(0).uniform(size=[num_samples] + [1] * (tensor.shape.rank - 1))
+        share = tf.constant(share, tensor.dtype)
+        return tensor * (1 + 0.1 * share) + 0.01 * share
+
+    return {name: apart(tensor) for name, tensor in outputs.items()}
+
+
+def _rolled(labels: Any) -> Any:
+    return tf.nest.map_structure(lambda tensor: tf.concat([tensor[1:], tensor[:1]], axis=0), labels)
+
+
+def _first_repeated(labels: Any) -> Any:
+    return tf.nest.map_structure(lambda tensor: tf.repeat(tensor[:1], tensor.shape[0], axis=0), labels)
+
+
+def _differ(one: float, other: float) -> float:
+    """The relative difference of two numbers; 0 where one is not finite, which other checks tell."""
+    if not (np.isfinite(one) and np.isfinite(other)):
+        return 0.0
+    return abs(one - other) / max(abs(one), abs(other), 1e-12)
+
+
+def _shape(tensor: tf.Tensor) -> str:
+    return f"[{', '.join(map(str, tensor.shape.as_list()))}]"

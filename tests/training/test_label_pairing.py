@@ -1,0 +1,58 @@
+"""A loss or metric that compares each prediction with the labels of all samples is refused before training."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from settings_files import write_experiment
+
+import experiments_manager
+from expman.errors import UserCodeError
+from expman.settings import load_settings
+from expman.training.estimator import Estimator
+
+FLAT_LABELS = ("y = slope * x.sum(axis=1, keepdims=True) + 1", "y = slope * x.sum(axis=1) + 1")
+METRICS = ('{"mae": tf.reduce_mean(tf.abs(predictions - labels)),\n'
+           '            "rmse": (keras.metrics.RootMeanSquaredError, labels, predictions)}')
+LOSS = "return tf.reduce_mean(tf.square(predictions - labels))"
+
+
+def build(folder, *replacements, **files):
+    return Estimator(settings=load_settings(write_experiment(folder, *replacements, **files)))
+
+
+def test_labels_without_the_axis_of_the_predictions_are_refused_with_both_shapes_and_the_remedy(tmp_path):
+    told = (r"the loss of get_total_loss .* \[16, 1\] and labels \[16\].*\[16, 16\].*labels\[:, tf.newaxis\]")
+    with pytest.raises(UserCodeError, match=told):
+        experiments_manager.run(write_experiment(tmp_path, FLAT_LABELS))
+    assert not list(tmp_path.glob("**/experiment.json"))
+
+
+def test_a_metric_alone_is_refused_too(tmp_path):
+    with pytest.raises(UserCodeError, match=r"the metric 'mae' of get_eval_metric_ops"):
+        build(tmp_path, FLAT_LABELS, (LOSS, "return tf.reduce_mean(tf.square(predictions[:, 0] - labels))"))
+
+
+@pytest.mark.parametrize("loss", [
+    "return tf.reduce_mean(tf.square(predictions[:, 0] - labels))",
+    "return tf.reduce_mean(keras.losses.MeanSquaredError()(labels, predictions))",  # Keras squeezes
+    "return tf.reduce_mean(tf.square(predictions))",  # needs no labels
+    "return tf.reduce_mean(tf.square(predictions[:, 0] - labels) * tf.random.uniform([]))"])
+def test_losses_that_pair_rightly_or_need_no_labels_are_taken_without_a_word(tmp_path, caplog, loss):
+    with caplog.at_level(logging.WARNING):
+        estimator = build(tmp_path, FLAT_LABELS, (LOSS, loss), (METRICS, "{}"))
+    assert np.isfinite(estimator.evaluate()["loss"])
+    assert "labels" not in caplog.text
+
+
+def test_a_network_that_starts_with_the_same_answer_for_all_is_no_fault(tmp_path):
+    build(tmp_path, model="import keras\n\n\ndef model(data, n_outputs):\n"
+          "    return {'prediction': keras.layers.Dense(n_outputs, kernel_initializer='zeros')(data)}\n")
+
+
+def test_equal_shapes_that_are_combined_wrongly_are_told(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        build(tmp_path, (LOSS, "return tf.reduce_mean(tf.square(predictions - tf.transpose(labels)))"), (METRICS, "{}"))
+    assert "depends on the labels, but not on which sample has which" in caplog.text
