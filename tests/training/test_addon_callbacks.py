@@ -200,6 +200,15 @@ def test_a_damaged_state_of_the_callbacks_is_passed_over_with_its_checkpoint(tmp
     assert f"Checkpoint {newest} cannot be used and is passed over" in caplog.text
 
 
+def test_a_checkpoint_of_an_older_version_restarts_and_says_that_the_callbacks_begin_anew(tmp_path, caplog):
+    folder = Path(commands.train(experiment(tmp_path, OWN.replace("WAIT", "0"), num_epochs=2))["sessionFolder"])
+    for file in (folder / "checkpoints").glob("step-*/addon_callbacks.*"):
+        file.unlink()
+    commands.restart(folder, num_epochs=3)
+    assert "holds no state of addon_callbacks, since an older version wrote it: they begin anew" in caplog.text
+    assert len(read_metrics(folder)) == 3
+
+
 @pytest.mark.parametrize("value", [
     None, True, 3, 2**70, "text", 0.1, math.inf, [1, [2.5, None]], (1, (2,)), {1: "a", "b": {2: (3,)}}, {1, 2}, frozenset({"a"}),
     collections.deque([1, 2], maxlen=3), np.arange(6, dtype=np.int16).reshape(2, 3), np.float32(0.1), np.less, keras.ops.less, dict])
