@@ -82,8 +82,9 @@ def test_of_classes_they_are_the_majority_and_logistic_regression(tmp_path, acti
        "    return tf.reduce_mean(tf.square(model_outputs_dict['prediction'] - labels)) + "
        "0.0 * tf.reduce_sum(model_outputs_dict['code'])")], MODEL,
      "loss and metrics cannot be computed from the output 'prediction' alone"),
-    ([], MODEL.replace("keras.layers.Dense(n_outputs)(hidden)",
-                       "keras.layers.Reshape([n_outputs, 1])(keras.layers.Dense(n_outputs)(hidden))"),
+    ([("y = slope * x.sum(axis=1, keepdims=True) + 1", "y = slope * x.sum(axis=1)[:, None, None] + 1")],
+     MODEL.replace("keras.layers.Dense(n_outputs)(hidden)",
+                   "keras.layers.Reshape([n_outputs, 1])(keras.layers.Dense(n_outputs)(hidden))"),
      "the output 'prediction' has the shape (None, 1, 1); baselines are for vectors")])
 def test_where_there_is_none_the_reason_is_told_and_training_goes_on(tmp_path, caplog, replacements, model, reason):
     with caplog.at_level(logging.WARNING):
