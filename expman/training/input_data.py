@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
 from expman.settings import Settings
+from expman.training.batch_form import unbatched_fault, what_to_return
 from expman.training.dataset_randomness import MAKES_ITERATORS_LATER, SHUFFLES, is_random_below
 from expman.training.op_errors import readable_message
 from expman.training.sample_stream import parts_of_stream
@@ -85,11 +86,14 @@ class InputData:
         place = self._settings.place_of(_PIPELINE)
         if not isinstance(dataset, tf.data.Dataset):
             raise UserCodeError(f"{place}: {_PIPELINE} must return a tf.data.Dataset, a function that makes one, or the pair "
-                                f"(function, None). Got {type(dataset).__name__}.")
+                                f"(function, None). Got {type(dataset).__name__}.{what_to_return(dataset)}")
         spec = dataset.element_spec
         if not (isinstance(spec, tuple) and len(spec) == 2):
             raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels). "
                                 f"Its elements are {spec}.")
+        fault = unbatched_fault(spec, self._settings.batch_size)
+        if fault:
+            raise UserCodeError(f"{place}: the dataset of {_PIPELINE} is not batched: {fault}.")
         return dataset
 
     def _limited(self, dataset: tf.data.Dataset, *, goes_on: bool) -> tuple[tf.data.Dataset, int | None, bool]:

@@ -6,12 +6,15 @@ import re
 
 import tensorflow as tf
 
+from expman.training.batch_form import advice_on
+
 _INTERNAL_LINE = re.compile(r'^\s*$|^Graph execution error|^\s*File "|^<stack traces|^Detected at node|^\s*\[\[?\{\{node|^\s*\^+')
 _NODE = re.compile(r"\{\{[^}]*\}\}\s*")
 _MOST_LINES = 12
 
 
 def readable_message(error: tf.errors.OpError) -> str:
-    """The error's message without the names of graph nodes and the stack of the graph's construction."""
+    """The error's message without the names of graph nodes and the stack of the graph's construction, with advice on batches of
+    samples that differ in shape."""
     lines = [_NODE.sub("", line).rstrip() for line in error.message.splitlines() if not _INTERNAL_LINE.match(line)]
-    return "\n".join(lines[:_MOST_LINES]).strip() or type(error).__name__
+    return advice_on("\n".join(lines[:_MOST_LINES]).strip() or type(error).__name__)

@@ -1,0 +1,56 @@
+"""Finds out before a training that a dataset's elements are no batches, or that its samples have no common shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+_PADDED_BATCH_ADVICE = ("The samples have different shapes. Batch them by padded_batch(batch_size), which fills the shorter ones "
+                        "up, or by ragged_batch(batch_size) and map(lambda x, y: (x.to_tensor(), y)).")
+_SHAPES_DIFFER = ("Cannot batch tensors with different shapes", "Cannot add tensor to the batch")
+
+
+def what_to_return(returned: Any) -> str:
+    """A sentence that tells how to make a dataset of what a pipeline returned; '' where that is not known."""
+    if isinstance(returned, (tuple, list)) and len(returned) == 2 and all(map(_is_array, returned)):
+        return " Write tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size) of these arrays, shuffled for training."
+    if _is_array(returned):
+        return " Write tf.data.Dataset.from_tensor_slices((features, labels)).batch(batch_size)."
+    return ""
+
+
+def unbatched_fault(spec: Any, batch_size: int) -> str | None:
+    """Why the elements of a dataset cannot be batches, with the remedy; None where they can be.
+
+    Batches have one first dimension in all their tensors, which is not known before, or is the batch size. Samples have none:
+    their labels are scalars, or the first dimensions differ.
+
+    Arguments:
+        spec: of an element, (features, labels).
+        batch_size: of the settings.
+    """
+    shapes = [part.shape for part in tf.nest.flatten(spec)]
+    if any(shape.rank is None for shape in shapes):
+        return None
+    first = [shape[0] if shape.rank else "none" for shape in shapes]
+    if None in first or batch_size in first or ("none" not in first and len(set(first)) == 1):
+        return None
+    return (f"its elements are single samples, no batches: {', '.join(map(_shown, shapes))}. End the pipeline by "
+            f".batch(batch_size), here {batch_size}")
+
+
+def advice_on(message: str) -> str:
+    """The message of an error, and what helps where samples of different shapes cannot be batched."""
+    return f"{message}\n{_PADDED_BATCH_ADVICE}" if any(fault in message for fault in _SHAPES_DIFFER) else message
+
+
+def _is_array(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(value) and all(map(_is_array, value.values()))
+    return hasattr(value, "shape") and hasattr(value, "dtype") or hasattr(value, "to_numpy")
+
+
+def _shown(shape: tf.TensorShape) -> str:
+    return str(shape.as_list()) if shape.rank else "a scalar"

@@ -1,0 +1,42 @@
+"""A forgotten batch(), arrays instead of a dataset and samples of different shapes are named before training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from settings_files import write_experiment
+
+import experiments_manager
+from expman.training.batch_form import unbatched_fault, what_to_return
+
+PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
+
+
+@pytest.mark.parametrize(("returned", "expected"), [
+    ("return dataset", "the dataset of get_input_pipeline_train_val is not batched: its elements are single samples, no batches: "
+     "[3], [1]. End the pipeline by .batch(batch_size), here 16."),
+    ("return dataset.map(lambda x, y: (x, y[0]))", "no batches: [3], a scalar. End the pipeline by .batch(batch_size)"),
+    ("return x, y", "Got tuple. Write tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size) of these arrays"),
+    ("return x", "Got ndarray. Write tf.data.Dataset.from_tensor_slices((features, labels)).batch(batch_size)."),
+    ("return tf.data.Dataset.range(1, 20).map(lambda n: (tf.ones([n]), tf.ones([1]))).batch(batch_size)",
+     "The samples have different shapes. Batch them by padded_batch(batch_size)")])
+def test_what_is_no_batch_is_refused_before_anything_is_written(tmp_path, capsys, returned, expected):
+    file = write_experiment(tmp_path, (PIPELINE, returned))
+    assert experiments_manager.main(["--usersettings", str(file)]) == 1
+    message = capsys.readouterr().err
+    assert expected in message and not (tmp_path / "experiments").exists()
+
+
+@pytest.mark.parametrize(("shapes", "is_refused"), [
+    (([3], []), True), (([28, 28, 1], [10]), True), (([], []), True),
+    (([None, 3], [None, 1]), False), (([16, 3], [16]), False), (([7, 3], [7]), False), (([None, 3], []), False),
+    (([16, 3], []), False), (([100, 3], [100, 1]), False), ((None, [1]), False)])
+def test_single_samples_are_told_from_batches(shapes, is_refused):
+    spec = tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)
+    assert (unbatched_fault(spec, 16) is not None) == is_refused
+
+
+def test_advice_is_given_for_arrays_only():
+    assert "from_tensor_slices((x, y))" in what_to_return(({"a": np.zeros(3)}, np.zeros(3)))
+    assert what_to_return([1, 2]) == what_to_return(None) == what_to_return((3,)) == ""
