@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipelines.csv.faults import CsvFault, cell_of
+from data_pipelines.csv.gaps import TimeColumn
 from data_pipelines.csv.parsing import CsvCells, CsvParser, end_of_rows, in_utf_8
 from data_pipelines.csv.precision import PrecisionNotices
 from data_pipelines.csv.table import CsvTable, check_header
@@ -33,6 +35,7 @@ class RowEncoding:
         labels_dtype: of the labels.
         features_dtype: of the features, float32 or float64.
         plain_positions: of the columns of numbers that become features or labels without a change but that of their type.
+        time_column: whose times follow the labels of a piece; None: there are none.
     """
 
     encode: Callable[[CsvCells], tuple[np.ndarray, np.ndarray]]
@@ -41,6 +44,7 @@ class RowEncoding:
     labels_dtype: tf.DType
     features_dtype: tf.DType = tf.float32
     plain_positions: Sequence[int] = ()
+    time_column: TimeColumn | None = None
 
 
 def csv_pieces(paths: tf.Tensor, table: CsvTable, encoding: RowEncoding, *, unreadable: UnreadableFiles,
@@ -55,7 +59,8 @@ def csv_pieces(paths: tf.Tensor, table: CsvTable, encoding: RowEncoding, *, unre
         piece_bytes: text of a piece, about.
 
     Returns:
-        A dataset of (starts a file: bool, is readable: bool, features, labels).
+        A dataset of (starts a file: bool, is readable: bool, features, labels), and with a `time_column` the times in seconds,
+        float64 `[rows]`.
     """
     source = _CsvSource(table, encoding, unreadable, piece_bytes)
     num_files = tf.size(paths)
@@ -70,10 +75,12 @@ def csv_pieces(paths: tf.Tensor, table: CsvTable, encoding: RowEncoding, *, unre
         return next_state, (place < num_files, path, start, end, offset == 0)
 
     def parsed(_: tf.Tensor, path: tf.Tensor, start: tf.Tensor, end: tf.Tensor, starts_file: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        is_readable, features, labels = tf.numpy_function(
-            source.parse_piece, [path, start, end], (tf.bool, encoding.features_dtype, encoding.labels_dtype), stateful=False)
-        return (starts_file, tf.ensure_shape(is_readable, []), tf.ensure_shape(features, [None, encoding.features_width]),
-                tf.ensure_shape(labels, [None, encoding.labels_width]))
+        is_readable, features, labels, times = tf.numpy_function(
+            source.parse_piece, [path, start, end], (tf.bool, encoding.features_dtype, encoding.labels_dtype, tf.float64),
+            stateful=False)
+        piece = (starts_file, tf.ensure_shape(is_readable, []), tf.ensure_shape(features, [None, encoding.features_width]),
+                 tf.ensure_shape(labels, [None, encoding.labels_width]))
+        return piece if encoding.time_column is None else (*piece, tf.ensure_shape(times, [None]))
 
     pieces = tf.data.Dataset.counter().scan((tf.constant(0), tf.constant(0, tf.int64)), next_piece)
     pieces = pieces.take_while(lambda is_left, path, start, end, starts_file: is_left)
@@ -113,27 +120,30 @@ class _CsvSource:
                 raise _placed(path, start, fault) from fault
         return start, start + num_bytes, is_last
 
-    def parse_piece(self, path: bytes, start: np.int64, end: np.int64) -> tuple[np.bool_, np.ndarray, np.ndarray]:
-        """Whether a piece can be read, and its features and labels, without rows if it cannot."""
-        def parse(path: str) -> CsvCells:
+    def parse_piece(self, path: bytes, start: np.int64, end: np.int64
+                    ) -> tuple[np.bool_, np.ndarray, np.ndarray, np.ndarray]:
+        """Whether a piece can be read, and its features, labels and times, without rows if it cannot."""
+        def parse(path: str) -> tuple[CsvCells, np.ndarray]:
             with open(path, "rb") as file:  # again: a tensor of its text would be copied four times
                 file.seek(start)
                 text = file.read(end - start)
             try:
                 text = in_utf_8(text, self._table.format)
                 cells = self._parser.parse(text)
-                self._notices.look_at(path, lambda position: cells.numbers([position])[:, 0],
-                                      lambda row, position: cell_of(text, self._table, row, position))
+                cell_at = functools.partial(cell_of, text, self._table)
+                self._notices.look_at(path, lambda position: cells.numbers([position])[:, 0], cell_at)
+                times = self._encoding.time_column and self._encoding.time_column.seconds(cells, cell_at)
             except CsvFault as fault:
                 raise _placed(path, int(start), fault) from fault
-            return cells
+            return cells, np.zeros(0) if times is None else times
 
         encoding = self._encoding
-        cells = self._unreadable.read(parse, os.fsdecode(path))
-        if cells is None:
+        parsed = self._unreadable.read(parse, os.fsdecode(path))
+        if parsed is None:
             return (np.False_, np.zeros([0, encoding.features_width], encoding.features_dtype.as_numpy_dtype),
-                    np.zeros([0, encoding.labels_width], encoding.labels_dtype.as_numpy_dtype))
-        return np.True_, *encoding.encode(cells)
+                    np.zeros([0, encoding.labels_width], encoding.labels_dtype.as_numpy_dtype), np.zeros(0))
+        cells, times = parsed
+        return np.True_, *encoding.encode(cells), times
 
 
 def _whole_rows(file: BinaryIO, num_bytes: int) -> tuple[int, bool]:

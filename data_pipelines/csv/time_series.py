@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.checks import file_list, one_of, whole_number
+from data_pipelines.checks import at_least, file_list, one_of, whole_number
 from data_pipelines.csv.defaults import CellDefault, cell_defaults
+from data_pipelines.csv.gaps import TimeColumn, split_at_gaps
 from data_pipelines.csv.parsing import CsvCells
 from data_pipelines.csv.reading import DTYPES, RowEncoding, csv_pieces
 from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
@@ -25,7 +27,7 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
         per_sample_preprocess_fn: Callable[..., Any] | None = None, shuffle_batches: bool = False, shuffle_buffer: int = 1000,
         seed: int | None = None, drop_remainder: bool = False, cache: bool | str | os.PathLike[str] = False,
         on_unreadable_file: str = "raise", decimal: str = ".", encoding: str = "utf-8",
-        dtype: str = "float32") -> tf.data.Dataset:
+        dtype: str = "float32", time_column: int | str | None = None, max_gap_seconds: float | None = None) -> tf.data.Dataset:
     """Makes batches of blocks of successive rows, with the first columns as labels.
 
     A block never crosses two files, and rows at the end of a file that fill no block are left out. Files may be larger than
@@ -57,6 +59,10 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
         encoding: of the text: 'utf-8', 'latin-1', 'cp1252' … (not UTF-16).
         dtype: of features and of labels that are numbers: 'float32', which holds whole numbers up to 2^24 (a warning names the
             first one that it changes), or 'float64' up to 2^53.
+        time_column: the name or place of the column that tells the time of a row: seconds, or dates and times as in ISO 8601. It
+            need not be selected.
+        max_gap_seconds: the longest time from a row to the next within a block: a longer one, or one that goes back, ends it as
+            the end of a file does. None: time is not looked at.
 
     Returns:
         Batches of (blocks, labels), unless `per_sample_preprocess_fn` makes something else: blocks of `dtype`
@@ -90,14 +96,30 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
         CsvColumn(position, name, "text" if default.holds_text else "number", allows_missing=default.value is not None)
         for position, name, default in zip(positions, names, defaults)))
     row_encoding = _encoding(positions, defaults, labels_cols_nb, tf.as_dtype(dtype))
+    if max_gap_seconds is not None:
+        table, time = _with_time(table, time_column, max_gap_seconds)
+        row_encoding = dataclasses.replace(row_encoding, time_column=time)
 
     def blocks(files: tf.Tensor) -> tf.data.Dataset:
         pieces = csv_pieces(files, table, row_encoding, unreadable=unreadable,
                             piece_bytes=piece_bytes_for(size=nblines_per_block, shift=shift))
+        if max_gap_seconds is not None:
+            pieces = split_at_gaps(pieces, max_gap_seconds=max_gap_seconds)
         return windows_of_rows(pieces, size=nblines_per_block, shift=shift)
 
     return window_batches(paths, blocks, per_sample=per_sample_preprocess_fn, cache=cache, batch_size=batch_size, seed=seed,
                           shuffle_buffer=shuffle_buffer if shuffle_batches else 0, drop_remainder=drop_remainder)
+
+
+def _with_time(table: CsvTable, time_column: int | str | None, max_gap_seconds: float) -> tuple[CsvTable, TimeColumn]:
+    """The table with the column of the time in it, and that column."""
+    at_least("max_gap_seconds", max_gap_seconds, 0)
+    if time_column is None:
+        raise ValueError(f"max_gap_seconds={max_gap_seconds} needs time_column, the name or place of the column with the time.")
+    position, = positions_of("time_column", [time_column], table.header, table.num_columns)
+    known = [column for column in table.columns if column.position == position]
+    column = known[0] if known else CsvColumn(position, column_label(position, table.header), "text")
+    return dataclasses.replace(table, columns=table.columns if known else (*table.columns, column)), TimeColumn(column)
 
 
 def _selected(selected_cols: Sequence[int | str] | None, header: list[str] | None, num_columns: int,

@@ -1,0 +1,56 @@
+"""Windows end where time jumps: as if pandas had written each stretch without a gap into a file of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from csv_files import windows, written
+
+from data_pipelines.csv import windows as csv_windows
+from DataProvider_input_pipeline import FileListProcessor_csv_time_series
+
+
+def recording(seed: int) -> pd.DataFrame:
+    """Rows each minute, but for gaps of an hour after some and one return to an earlier time."""
+    steps = np.where(np.random.default_rng(seed).random(300) < 0.06, 3600, 60)
+    steps[150] = -7200
+    return pd.DataFrame({"time": pd.Timestamp("2024-03-30 20:00") + pd.to_timedelta(np.cumsum(steps), unit="s"),
+                         "value": np.arange(300.0)})
+
+
+def expected(tables: list[pd.DataFrame], size: int, shift: int) -> list[list[float]]:
+    found = []
+    for table in tables:
+        step = table["time"].diff().dt.total_seconds()
+        for _, stretch in table.groupby((~step.between(0, 60)).cumsum()):
+            found += windows(stretch["value"].to_numpy(), size, shift).tolist()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["iso", "seconds", "label"])
+@pytest.mark.parametrize(("size", "shift", "piece_bytes"), [(5, 5, 1 << 20), (5, 2, 300), (3, 7, 90), (1, 1, 300)])
+def test_windows_are_those_of_the_stretches_without_a_gap(tmp_path, monkeypatch, kind, size, shift, piece_bytes):
+    monkeypatch.setattr(csv_windows, "PIECE_BYTES", piece_bytes)
+    tables, files = [recording(0), recording(1)], []
+    for number, table in enumerate(tables):
+        seconds = (table["time"] - pd.Timestamp(0)).dt.total_seconds()
+        files.append(tmp_path / f"{number}.csv")
+        (table.assign(time=seconds) if kind == "seconds" else table).to_csv(files[-1], index=False)
+    options = {} if kind == "label" else {"selected_cols": ["value"], "labels_cols_nb": 0}
+    dataset = FileListProcessor_csv_time_series(files, nblines_per_block=size, windows_shift=shift, batch_size=4,
+                                                time_column="time", max_gap_seconds=60, **options)
+    found = [block[:, 0].tolist() for blocks, _ in dataset.as_numpy_iterator() for block in blocks]
+    assert found == expected(tables, size, shift) and len(found) > 20
+
+
+def test_what_is_no_time_is_named_and_the_column_must_be_told(tmp_path):
+    file = written(tmp_path / "a.csv", "time,x\n2024-01-01,1\nyesterday,2\n")
+    options = {"nblines_per_block": 1, "batch_size": 1, "max_gap_seconds": 60}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a.csv: line 3: column 'time': 'yesterday' is no time for max_gap_sec"):
+        list(FileListProcessor_csv_time_series([file], time_column="time", **options))
+    with pytest.raises(ValueError, match="max_gap_seconds=60 needs time_column"):
+        FileListProcessor_csv_time_series([file], **options)
+    with pytest.raises(ValueError, match="time_column: no column is called 'tim', did you mean 'time'"):
+        FileListProcessor_csv_time_series([file], time_column="tim", **options)
