@@ -109,7 +109,7 @@ def model_outputs_postprocessing_for_serving(model_outputs_dict):
 def true_labels(image_file):
     """The label map of the same name, integers `[height, width]`, or None."""
     file = os.path.join(client_labels, image_file.name)
-    return read_image(file)[..., 0] if client_labels and os.path.isfile(file) else None
+    return read_image(file, palette="indices")[..., 0] if client_labels and os.path.isfile(file) else None
 
 
 class Client_IO(TiledClient):

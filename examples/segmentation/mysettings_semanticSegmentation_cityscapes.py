@@ -101,7 +101,7 @@ def true_labels(image_file):
         file = label_file_of(image_file)
     except ValueError:
         return None
-    return train_ids()[read_image(file)[..., 0]] if os.path.isfile(file) else None
+    return train_ids()[read_image(file, palette="indices")[..., 0]] if os.path.isfile(file) else None
 
 
 class Client_IO(TiledClient):
