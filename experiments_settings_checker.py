@@ -27,7 +27,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("hparams", scalar_dict(), "what sweeps and --hparams may change; reaches `model`, decorates the folder's name",
             {}),
     Setting("random_seed", optional(integer(minimum=0, maximum=2**32 - 1)),
-            "seeds Python, NumPy, TensorFlow and the shuffles, and makes ops deterministic; None: neither, and faster", 42),
+            "seeds Python, NumPy, TensorFlow and the shuffles; None: draws anew each time", 42),
+    Setting("deterministic_ops", choice("auto", True, False),
+            "the same operations give the same bits; 'auto': with a random_seed, but for GPU operations that cannot; False: "
+            "faster", "auto"),
     Setting("n_outputs", optional(integer(minimum=1)), "passed to `model`", None),
     Setting("raw_data_dir_train", text(), "passed to the input pipeline for training"),
     Setting("raw_data_dir_val", text(), "passed to the input pipeline for validation"),
@@ -195,6 +198,9 @@ def _faults_between_settings(namespace: Mapping[str, Any]) -> list[tuple[str, st
     if namespace.get("plateau_patience") is not None and namespace.get("num_epochs_per_decay") is not None:
         faults.append(("plateau_patience", "does not go with num_epochs_per_decay: stairs set the learning rate at each step. "
                                            "Remove one of them."))
+    if namespace.get("random_seed", 42) is None and namespace.get("deterministic_ops") is True:
+        faults.append(("deterministic_ops", "needs random_seed, without which the random operations cannot be deterministic. "
+                                            "Set random_seed, or remove deterministic_ops."))
     metric = namespace.get("earlystopping_metric", "loss")
     if metric != "loss" and namespace.get("earlystopping_mode") is None:
         faults.append(("earlystopping_mode", f"must be 'min' or 'max', since earlystopping_metric is {metric!r} and a wrong "

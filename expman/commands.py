@@ -78,6 +78,8 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     _check_tracking(server, settings, workers=estimator.workers, folder=trial.folder)
     baselines = _baselines(estimator)
     folder = _new_folder(settings, workers=estimator.workers, prepared=trial.folder)
+    if estimator.not_deterministic_because and estimator.workers.is_chief:
+        folder.write_identity({**folder.read_identity(), "not_deterministic_because": estimator.not_deterministic_because})
     if baselines:
         folder.write_identity({**folder.read_identity(), "baseline": baselines})
     with _kept_by_chief(folder, settings, estimator=estimator, server=server) as mirror:

@@ -83,8 +83,9 @@ def number(*, above: float | None = None, minimum: float | None = None, below: f
         and (below is None or value < below))
 
 
-def choice(*options: str) -> ValueKind:
-    return ValueKind("one of " + ", ".join(map(repr, options)), lambda value: value in options)
+def choice(*options: str | bool) -> ValueKind:
+    return ValueKind("one of " + ", ".join(map(repr, options)),
+                     lambda value: any(type(value) is type(option) and value == option for option in options))
 
 
 def list_of(item: ValueKind, plural: str) -> ValueKind:

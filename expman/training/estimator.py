@@ -21,6 +21,7 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.first_batch import check_on_first_batch
 from expman.training.input_data import InputData
 from expman.training.label_pairing import check_label_pairing
+from expman.training.op_determinism import set_determinism, settle_determinism, wants_determinism
 from expman.training.optimizer import build_optimizer
 from expman.training.progress import TrainingProgress
 from expman.training.replica_batches import passes
@@ -44,6 +45,7 @@ class Estimator:
         train_data, validation_data: its datasets.
         model: the Keras model, compiled.
         workers: this process among those that train the experiment together.
+        not_deterministic_because: why determinism was left off although it was wanted; '' otherwise.
         served: the model as it is exported, reading the same variables.
 
     Raises:
@@ -58,6 +60,7 @@ class Estimator:
         strategy = devices.distribution_strategy(settings.distribution_strategy, settings.used_gpu_IDs)
         check_replicas(settings, num_replicas=strategy.num_replicas_in_sync)
         self.workers = Workers(strategy)
+        set_determinism(wants_determinism(settings))
         self.train_data = InputData(settings, for_training=True)
         self.validation_data = InputData(settings, for_training=False)
         seed_everything(settings.random_seed)
@@ -67,6 +70,7 @@ class Estimator:
             forward_seconds = check_on_first_batch(settings, self.model, train_batch=self.train_data.first_batch,
                                                    validation_batch=self.validation_data.first_batch,
                                                    validation_spec=self.validation_data.dataset.element_spec)
+        self.not_deterministic_because = settle_determinism(settings, self.model, self.train_data.first_batch)
         check_label_pairing(settings, self.model, self.train_data.first_batch)
         self.model.steps_per_execution = settings.steps_per_execution or steps_per_execution(
             forward_seconds=forward_seconds, steps_per_epoch=self.train_data.steps_per_epoch,

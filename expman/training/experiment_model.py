@@ -116,6 +116,14 @@ class ExperimentModel(keras.Model):
         self.epoch_sums.assign_add(tf.cast(tf.stack([loss * num_samples, num_samples, gradient_norm, 1.0]), tf.float64))
         return self._as_fit_reduces({"loss": loss})
 
+    def gradients(self, data: tuple[Any, Any]) -> list[tf.Tensor | None]:
+        """The gradients of one batch's loss, which no weight follows."""
+        features, labels = data[:2]
+        inputs = self.preprocess(features)
+        with tf.GradientTape() as tape:
+            loss = self.total_loss(inputs=inputs, outputs=self.outputs_in_training(inputs), labels=labels)
+        return tape.gradient(loss, self.trainable_variables)
+
     def test_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """One batch of an evaluation; all values are averaged over samples, not over batches."""
         features, labels, num_samples = _with_num_samples(data)

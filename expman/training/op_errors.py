@@ -11,10 +11,13 @@ from expman.training.batch_form import advice_on
 _INTERNAL_LINE = re.compile(r'^\s*$|^Graph execution error|^\s*File "|^<stack traces|^Detected at node|^\s*\[\[?\{\{node|^\s*\^+')
 _NODE = re.compile(r"\{\{[^}]*\}\}\s*")
 _MOST_LINES = 12
+NO_DETERMINISM = re.compile(r"^(?!\s*File ).*determinis.*\bnot\b", re.IGNORECASE | re.MULTILINE)
+DETERMINISM_REMEDY = "Set deterministic_ops = False, or use another operation."
 
 
 def readable_message(error: tf.errors.OpError) -> str:
     """The error's message without the names of graph nodes and the stack of the graph's construction, with advice on batches of
     samples that differ in shape."""
     lines = [_NODE.sub("", line).rstrip() for line in error.message.splitlines() if not _INTERNAL_LINE.match(line)]
-    return advice_on("\n".join(lines[:_MOST_LINES]).strip() or type(error).__name__)
+    message = advice_on("\n".join(lines[:_MOST_LINES]).strip() or type(error).__name__)
+    return f"{message} {DETERMINISM_REMEDY}" if NO_DETERMINISM.search(message) else message

@@ -6,22 +6,20 @@ import random
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 
 def seed_everything(random_seed: int | None) -> None:
-    """Seeds Python, NumPy, TensorFlow and Keras, and makes the ops of TensorFlow deterministic.
+    """Seeds Python, NumPy, TensorFlow and Keras.
 
     Called before each part of an experiment that draws random numbers (data, weights), so that no part depends on how
-    much another one has drawn. Determinism of the ops cannot be turned off again within a process.
+    much another one has drawn.
 
     Arguments:
-        random_seed: 0 to 2³²−1; None leaves everything random, and fast.
+        random_seed: 0 to 2³²−1; None leaves everything random.
     """
     if random_seed is None:
         return
     keras.utils.set_random_seed(random_seed)
-    tf.config.experimental.enable_op_determinism()
 
 
 def seed_epoch(random_seed: int | None, epoch: int) -> None:
