@@ -18,6 +18,7 @@ from expman.training.network import build_network, check_same_weights, network_i
 from expman.training.outside_of_tracing import outside_of_tracing
 from expman.training.replicas import mean_over_replicas
 from expman.training.step_loop import step_loop
+from expman.training.user_metrics import make_metric, metrics_made_outside, named_scalars
 
 _EMBEDDING_OUTPUT = "code"
 
@@ -55,6 +56,7 @@ class ExperimentModel(keras.Model):
         # Behind a function, out of Keras' sight: the weights of this second network are never used, see `infer`.
         self._inference_network = lambda: inference_network
         self._eval_metrics: dict[str, keras.metrics.Metric] = {}
+        self._measured_names = ("loss",)
         self.epoch_sums = keras.Variable(np.zeros(4), dtype="float64", trainable=False, name="epoch_sums",
                                          aggregation="only_first_replica")
         self.built = True
@@ -159,7 +161,11 @@ class ExperimentModel(keras.Model):
         return {name: float(logs[name]) for name in self.metric_names}
 
     def _measured(self) -> dict[str, tf.Tensor]:
-        return {"loss": self._loss_tracker.result()} | {name: metric.result() for name, metric in self._eval_metrics.items()}
+        measured = {"loss": self._loss_tracker.result()}
+        for name, metric in self._eval_metrics.items():
+            measured |= named_scalars(name, metric.result(), class_names=self._settings.reference_labels)
+        self._measured_names = tuple(measured)
+        return measured
 
     def total_loss(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any,
                    losses: list[tf.Tensor] | None = None) -> tf.Tensor:
@@ -171,7 +177,8 @@ class ExperimentModel(keras.Model):
         weights_loss = tf.add_n([tf.cast(loss, tf.float32) for loss in losses]) if losses else tf.constant(0.0)
         loss = self._settings.call("get_total_loss", weights_loss=weights_loss,
                                    **self.offered(inputs=inputs, outputs=outputs, labels=labels))
-        loss = tf.convert_to_tensor(loss)
+        loss = self._as_tensor(loss, "get_total_loss must return a scalar tensor",
+                               place=self._settings.place_of("get_total_loss"))
         if loss.shape.rank != 0:
             raise UserCodeError(f"{self._settings.place_of('get_total_loss')}: get_total_loss must return a scalar tensor. "
                                 f"Got shape {loss.shape}. Average it, e.g. by tf.reduce_mean.")
@@ -207,7 +214,7 @@ class ExperimentModel(keras.Model):
     @property
     def metric_names(self) -> list[str]:
         """What an evaluation measures; complete after the first one."""
-        return ["loss", *self._eval_metrics]
+        return list(self._measured_names)
 
     def _norm(self, gradients: list[Any]) -> tf.Tensor:
         """The global norm of gradients of the scaled loss, for the loss itself."""
@@ -243,23 +250,25 @@ class ExperimentModel(keras.Model):
 
     def _eval_values(self, *, inputs: Any, outputs: Any, labels: Any) -> list[tuple[keras.metrics.Metric, tuple[Any, ...]]]:
         """Each metric with what it is updated by: (y_true, y_pred), or (the value of the batch,)."""
-        measured = self._settings.call("get_eval_metric_ops", **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         place = self._settings.place_of("get_eval_metric_ops")
+        with metrics_made_outside(place):
+            measured = self._settings.call("get_eval_metric_ops", **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         if not isinstance(measured, Mapping):
             raise UserCodeError(f"{place}: get_eval_metric_ops must return a dict. Got {type(measured).__name__}.")
         values = []
         for name, value in measured.items():
             if name == "loss":
                 raise UserCodeError(f"{place}: the metric name 'loss' is taken by get_total_loss. Choose another name.")
-            if isinstance(value, tuple):
+            if isinstance(value, tuple) and len(value) == 3:
                 kind, y_true, y_pred = value
-                values.append((self._metric(name, kind), (y_true, y_pred)))
+                values.append((self._metric(name, kind, y_true, y_pred), (y_true, y_pred)))
                 continue
-            value = tf.convert_to_tensor(value)
+            value = self._as_tensor(value, f"metric '{name}' of get_eval_metric_ops must be a scalar tensor, or a tuple "
+                                           "(Keras metric, y_true, y_pred)", place=place)
             if value.shape.rank != 0:
                 raise UserCodeError(f"{place}: metric '{name}' must be a scalar tensor. Got shape {value.shape}. "
                                     "Average it, e.g. by tf.reduce_mean.")
-            values.append((self._metric(name, keras.metrics.Mean), (tf.cast(value, tf.float32),)))
+            values.append((self._metric(name, keras.metrics.Mean, value, value), (tf.cast(value, tf.float32),)))
         return values
 
     def _update(self, metric: keras.metrics.Metric, values: tuple[Any, ...], *, num_samples: tf.Tensor) -> None:
@@ -274,13 +283,24 @@ class ExperimentModel(keras.Model):
         else:  # a replica for which a batch is too small holds a sample that does not count
             tf.cond(num_samples > 0, update, lambda: tf.constant(False))
 
-    def _metric(self, name: str, kind: Any) -> keras.metrics.Metric:
+    def _metric(self, name: str, kind: Any, y_true: Any, y_pred: Any) -> keras.metrics.Metric:
         """The metric object of a name, made once: its variables must outlive the tracing of a graph."""
         if name not in self._eval_metrics:
+            place = self._settings.place_of("get_eval_metric_ops")
+            y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
             with outside_of_tracing(without_strategy=self.runs_without_strategy):
-                made = keras.metrics.get(kind) if isinstance(kind, str) else kind
-                self._eval_metrics[name] = made if isinstance(made, keras.metrics.Metric) else made()
+                self._eval_metrics[name] = make_metric(kind, name=name, place=place, y_true=tf.TensorSpec(
+                    y_true.shape), y_pred=tf.TensorSpec(y_pred.shape))
         return self._eval_metrics[name]
+
+    def _as_tensor(self, value: Any, expectation: str, *, place: str) -> tf.Tensor:
+        try:
+            tensor = tf.convert_to_tensor(value)
+        except (TypeError, ValueError) as error:
+            raise UserCodeError(f"{place}: {expectation}. Got {type(value).__name__}.") from error
+        if tensor.dtype == tf.string:
+            raise UserCodeError(f"{place}: {expectation}. Got {value!r}.")
+        return tensor
 
     def _inference_weights(self) -> list[tuple[keras.Variable, Any]]:
         """For each weight of the network that infers, the variable whose value it takes; regularisers need all of them."""

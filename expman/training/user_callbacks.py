@@ -27,10 +27,13 @@ def user_callbacks(settings: Settings, *, model: keras.Model, train_samples: Any
         train_samples, val_samples: the first batches, offered to the user.
 
     Raises:
-        UserCodeError: a callback, or `plateau_patience`, would set a learning rate that a schedule sets already.
+        UserCodeError: it returned no list of callbacks; or a callback, or `plateau_patience`, would set a learning rate that a schedule sets already.
     """
     offered = {"model": model, "train_samples": train_samples, "val_samples": val_samples}
-    callbacks = list(settings.call(_FUNCTION, **offered)) if settings.defines(_FUNCTION) else []
+    callbacks = settings.call(_FUNCTION, **offered) if settings.defines(_FUNCTION) else []
+    if not isinstance(callbacks, (list, tuple)) or not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
+        raise UserCodeError(f"{settings.place_of(_FUNCTION)}: {_FUNCTION} must return a list of Keras callbacks. Got {callbacks!r}.")
+    callbacks = list(callbacks)
     setters = [f"{settings.place_of(_FUNCTION)}: {type(callback).__name__} of {_FUNCTION}" for callback in callbacks
                if isinstance(callback, _SET_THE_LEARNING_RATE)]
     if settings.plateau_patience is not None:
