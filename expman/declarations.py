@@ -95,10 +95,14 @@ def list_of(item: ValueKind, plural: str) -> ValueKind:
 
 def scalar_dict() -> ValueKind:
     return ValueKind(
-        "a dict from names to a bool, int, float, str or None",
+        "a dict from names to a bool, int, float, str, None, or a list of these",
         lambda value: isinstance(value, dict) and all(
-            isinstance(key, str) and (entry is None or isinstance(entry, (bool, numbers.Real, str)))
+            isinstance(key, str) and all(map(_is_scalar, entry if isinstance(entry, (list, tuple)) else [entry]))
             for key, entry in value.items()))
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, numbers.Real, str))
 
 
 def optional(kind: ValueKind) -> ValueKind:

@@ -204,8 +204,13 @@ def exported_versions(base_path: Path) -> list[int]:
 
 def decorated_name(session_name: str, hparams: Mapping[str, Any]) -> str:
     """Joins the session's name and its hyperparameters, without any character that a shell must escape."""
-    parts = [session_name, *(f"{name}{value}" for name, value in hparams.items())]
+    parts = [session_name, *(f"{name}{_joined(value)}" for name, value in hparams.items())]
     return shell_safe("_".join(parts))
+
+
+def _joined(value: Any) -> str:
+    """A value as text, the members of a list joined: 64-32."""
+    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def shell_safe(text: str) -> str:

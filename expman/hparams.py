@@ -86,7 +86,10 @@ def _convert(name: str, value: Any, *, default: Any) -> Any:
         value = _literal(value)
     if default is None:
         return value
-    if isinstance(default, bool) or isinstance(default, str):
+    if isinstance(default, (list, tuple)):
+        fits = isinstance(value, (list, tuple))
+        value = type(default)(value) if fits else value
+    elif isinstance(default, bool) or isinstance(default, str):
         fits = isinstance(value, type(default))
     elif isinstance(default, numbers.Integral):
         fits = _is_number(value) and float(value).is_integer()
@@ -114,5 +117,5 @@ def _literal(value: str) -> Any:
 
 
 def _described(default: Any) -> str:
-    return {bool: "True or False", str: "a str"}.get(type(default)) or (
+    return {bool: "True or False", str: "a str", list: "a list", tuple: "a tuple"}.get(type(default)) or (
         "an int" if isinstance(default, numbers.Integral) else "a finite float")

@@ -103,7 +103,7 @@ def test_all_problems_are_told_at_once_with_their_lines(tmp_path):
      "data_preprocess declares the unknown parameter 'colour'. Known parameters: features, model_placement."),
     ("def data_preprocess(features)", "def data_preprocess(features, /)", "must not be positional-only"),
     ("    def finalize(self)", "    def finalise(self)", "Client_IO method finalize(self) is missing."),
-    ('hparams = {"hiddenNeurons": 8', 'hparams = {"hiddenNeurons": [8]', "hparams must be a dict from names to a bool"),
+    ('hparams = {"hiddenNeurons": 8', 'hparams = {"hiddenNeurons": {8}', "hparams must be a dict from names to a bool"),
     ('model_file = "model.py"', 'model_file = "other.py"', "model_file 'other.py' does not exist")])
 def test_each_mistake_is_named_with_its_remedy(tmp_path, old, new, expected):
     with pytest.raises(SettingsError) as error:

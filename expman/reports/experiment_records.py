@@ -75,11 +75,10 @@ class ExperimentRecord:
 
     @cached_property
     def hparams(self) -> dict[str, Any]:
-        """Name → value; of a trial that never started, those that the sweep chose."""
-        recorded = _mapping(self.identity.get("hparams"))
-        if not recorded:
-            return dict(_mapping(self.trial.get("hparams")))
-        return {name: entry.get("value") if isinstance(entry, Mapping) else entry for name, entry in recorded.items()}
+        """Name → value, lists as text; of a trial that never started, those that the sweep chose."""
+        recorded = _mapping(self.identity.get("hparams")) or _mapping(self.trial.get("hparams"))
+        values = {name: entry.get("value") if isinstance(entry, Mapping) else entry for name, entry in recorded.items()}
+        return {name: str(value) if isinstance(value, list) else value for name, value in values.items()}
 
     @cached_property
     def metrics(self) -> dict[str, float]:

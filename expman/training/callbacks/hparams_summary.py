@@ -18,7 +18,7 @@ class HparamsSummary(keras.callbacks.Callback):
 
     Arguments:
         folder: of the validation's event file.
-        hparams: name → bool, int, float, str or None.
+        hparams: name → bool, int, float, str, None, or a list of these.
         metrics: the names of the validation metrics.
         experiment_name: names the row.
     """
@@ -26,7 +26,8 @@ class HparamsSummary(keras.callbacks.Callback):
     def __init__(self, *, folder: Path, hparams: Mapping[str, Any], metrics: list[str], experiment_name: str) -> None:
         super().__init__()
         self._folder = folder
-        self._hparams = {name: str(value) if value is None else value for name, value in hparams.items()}
+        self._hparams = {name: str(value) if value is None or isinstance(value, (list, tuple)) else value
+                         for name, value in hparams.items()}
         self._metrics = metrics
         self._experiment_name = experiment_name
 
