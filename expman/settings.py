@@ -12,6 +12,7 @@ from typing import Any
 import experiments_settings_checker as checker
 from expman.errors import Problem, SettingsError, UserCodeError
 from expman.hparams import HparamsOverrides
+from expman.keras_loss import as_total_loss
 from expman.user_module import UserModule, user_code
 from expman.user_traceback import is_user_file
 
@@ -125,6 +126,8 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
     namespace = source.execute(module_name="experiment_settings", shown_file=original, hooks={"hparams": hparams.apply})
     hparams.check_all_used(namespace.get("hparams"), file=str(file))
 
+    if "get_total_loss" in namespace:
+        namespace = {**namespace, "get_total_loss": as_total_loss(namespace["get_total_loss"])}
     lines = source.lines_of_names()
     problems = checker.check_settings(namespace, lines=lines, file=str(file))
     try:

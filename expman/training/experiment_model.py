@@ -18,6 +18,7 @@ from expman.training.network import build_network, check_same_weights, network_i
 from expman.training.outside_of_tracing import outside_of_tracing
 from expman.training.replicas import mean_over_replicas
 from expman.training.step_loop import step_loop
+from expman.training.user_summaries import checked_summaries
 from expman.training.user_metrics import make_metric, metrics_made_outside, named_scalars
 
 _EMBEDDING_OUTPUT = "code"
@@ -189,8 +190,8 @@ class ExperimentModel(keras.Model):
         """The tensors of `get_validation_summaries` for one batch."""
         features, labels = data
         inputs = self.preprocess(features)
-        return self._settings.call("get_validation_summaries",
-                                   **self.offered(inputs=inputs, outputs=self.infer(inputs), labels=labels))
+        return checked_summaries(self._settings, self._settings.call(
+            "get_validation_summaries", **self.offered(inputs=inputs, outputs=self.infer(inputs), labels=labels)))
 
     def projections(self, features: Any) -> tuple[Any, dict[str, tf.Tensor]]:
         """The preprocessed inputs of one batch and what `infer` makes of them."""

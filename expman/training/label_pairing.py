@@ -1,6 +1,6 @@
 """Checks that the loss and the metrics compare each prediction with its own label, not with those of all samples.
 
-Labels `[batch]` minus predictions `[batch, 1]` give `[batch, batch]`: a number that looks like a loss, and trains a wrong model.
+Labels `[batch]` minus predictions `[batch, 1]` give `[batch, batch]`: a number that looks like a loss and trains a wrong model.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ def check_label_pairing(settings: Settings, model: ExperimentModel, batch: tuple
     for function, numbers in _measured(settings, model).items():
         for name in _mispaired(numbers, inputs, outputs, labels):
             _tell(settings, function, name, predictions=_predictions(model, inputs, outputs, labels), labels=labels)
+        if all(_num_samples(part) == num_samples for part in (inputs, outputs)):
+            for name in _order_dependent(numbers, inputs, outputs, labels):
+                _LOGGER.warning("%s: %s of %s changes when the samples of a batch change places. Check that it compares each "
+                                "prediction with its own label.", settings.place_of(function), name, function)
 
 
 def _measured(settings: Settings, model: ExperimentModel) -> dict[str, _Numbers]:
@@ -70,6 +74,13 @@ def _mispaired(numbers: _Numbers, inputs: Any, outputs: Any, labels: Any) -> lis
             and _differ(value, moved[name]) <= _EQUAL]
 
 
+def _order_dependent(numbers: _Numbers, inputs: Any, outputs: Any, labels: Any) -> list[str]:
+    """The names of the numbers that change when the samples of the batch change places."""
+    first, again = numbers(inputs, outputs, labels), numbers(inputs, outputs, labels)
+    together = numbers(_rolled(inputs), _rolled(outputs), _rolled(labels))
+    return [name for name, value in first.items() if value == again[name] and _differ(value, together[name]) > _DIFFERENT]
+
+
 def _tell(settings: Settings, function: str, name: str, *, predictions: Any, labels: Any) -> None:
     place = settings.place_of(function)
     if tf.is_tensor(predictions) and tf.is_tensor(labels) and _are_broadcast(predictions, labels):
@@ -94,9 +105,9 @@ def _predictions(model: ExperimentModel, inputs: Any, outputs: Any, labels: Any)
 
 
 def _num_samples(labels: Any) -> int:
-    """How many samples the labels have; 0 where they are not dense, or not a batch, or all alike."""
+    """How many samples the labels have; 0 where they are not dense, or no batch."""
     tensors = tf.nest.flatten(labels)
-    if not tensors or not all(tf.is_tensor(tensor) and isinstance(tensor, tf.Tensor) and tensor.shape.rank for tensor in tensors):
+    if not tensors or not all(isinstance(tensor, tf.Tensor) and tensor.shape.rank for tensor in tensors):
         return 0
     sizes = {int(tensor.shape[0]) for tensor in tensors}
     return sizes.pop() if len(sizes) == 1 else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -27,12 +28,16 @@ def user_callbacks(settings: Settings, *, model: keras.Model, train_samples: Any
         train_samples, val_samples: the first batches, offered to the user.
 
     Raises:
-        UserCodeError: it returned no list of callbacks; or a callback, or `plateau_patience`, would set a learning rate that a schedule sets already.
+        UserCodeError: it returned neither a list nor a dict of callbacks; or a callback, or `plateau_patience`, would set a
+            learning rate that a schedule sets already.
     """
     offered = {"model": model, "train_samples": train_samples, "val_samples": val_samples}
     callbacks = settings.call(_FUNCTION, **offered) if settings.defines(_FUNCTION) else []
+    if isinstance(callbacks, Mapping):  # named, for the user's own overview
+        callbacks = list(callbacks.values())
     if not isinstance(callbacks, (list, tuple)) or not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
-        raise UserCodeError(f"{settings.place_of(_FUNCTION)}: {_FUNCTION} must return a list of Keras callbacks. Got {callbacks!r}.")
+        raise UserCodeError(f"{settings.place_of(_FUNCTION)}: {_FUNCTION} must return a list of Keras callbacks. "
+                            f"Got {callbacks!r}.")
     callbacks = list(callbacks)
     setters = [f"{settings.place_of(_FUNCTION)}: {type(callback).__name__} of {_FUNCTION}" for callback in callbacks
                if isinstance(callback, _SET_THE_LEARNING_RATE)]

@@ -13,6 +13,7 @@ from expman.errors import CheckError
 from expman.training.estimator import Estimator
 from expman.training.input_data import InputData
 from expman.training.replica_batches import passes
+from expman.training.user_callbacks import user_callbacks
 
 
 def check_forward(run: DryRun) -> Finding:
@@ -25,8 +26,17 @@ def check_forward(run: DryRun) -> Finding:
     _require_finite(training["loss"], run.train_data, described_as="training")
     _require_finite(validation["loss"], run.validation_data, described_as="validation")
     _require_metric(run.settings.earlystopping_metric, validation)
+    _call_optional_functions(estimator)
     others = "".join(f", {name} {value:.4g}" for name, value in validation.items() if name != "loss")
     return Finding(f"training loss {training['loss']:.4g}, validation loss {validation['loss']:.4g}{others}")
+
+
+def _call_optional_functions(estimator: Estimator) -> None:
+    """Those that a training calls later: summaries and callbacks."""
+    if estimator.settings.defines("get_validation_summaries"):
+        estimator.model.summaries(estimator.validation_data.first_batch)
+    user_callbacks(estimator.settings, model=estimator.model, train_samples=estimator.train_data.first_batch,
+                   val_samples=estimator.validation_data.first_batch)
 
 
 def _require_finite(loss: float, data: InputData, *, described_as: str) -> None:

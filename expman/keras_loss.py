@@ -1,0 +1,45 @@
+"""Takes what Keras calls a loss as `get_total_loss`: its name, an object, or a function of (y_true, y_pred)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+def as_total_loss(value: Any) -> Any:
+    """What a settings file calls `get_total_loss`: a loss of Keras as a function of predictions and labels, else as it is."""
+    return KerasLoss(value) if isinstance(value, str) or _takes_keras_pair(value) else value
+
+
+class KerasLoss:
+    """The mean over a batch of a loss of Keras.
+
+    Arguments:
+        loss: a name such as 'mse', an object such as `keras.losses.Huber()`, or a function of (y_true, y_pred).
+
+    Raises:
+        ValueError: when called: Keras does not know the name.
+    """
+
+    def __init__(self, loss: str | Callable[..., Any]) -> None:
+        self._loss = loss
+
+    def __call__(self, predictions: Any, labels: Any) -> Any:
+        """The loss of `predictions` and `labels`, as Keras pairs their shapes: a scalar tensor."""
+        import keras
+        loss = self._loss
+        if isinstance(loss, str):
+            loss = keras.losses.get(loss)
+            loss = loss() if inspect.isclass(loss) else loss
+        return keras.ops.mean(loss(labels, predictions))
+
+
+def _takes_keras_pair(value: Any) -> bool:
+    if not callable(value) or inspect.isclass(value):
+        return False
+    try:
+        parameters = inspect.signature(value).parameters
+    except (TypeError, ValueError):
+        return False
+    return {"y_true", "y_pred"} <= parameters.keys()

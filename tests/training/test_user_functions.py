@@ -1,0 +1,51 @@
+"""Losses of Keras are taken as they are, and what the optional functions return is checked before training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from settings_files import write_experiment
+
+import experiments_manager
+from expman import commands
+from expman.errors import ExperimentError
+from expman.settings import load_settings
+from expman.training.estimator import Estimator
+
+LOSS = '''def get_total_loss(predictions, labels):
+    return tf.reduce_mean(tf.square(predictions - labels))
+'''
+
+
+@pytest.mark.parametrize("loss", ['"mse"', '"MeanSquaredError"', "keras.losses.MeanSquaredError()",
+                                  "keras.losses.mean_squared_error"])
+def test_a_loss_of_keras_gives_the_number_of_the_function_written_out(tmp_path, loss):
+    estimator = Estimator(settings=load_settings(write_experiment(tmp_path, (LOSS, f"get_total_loss = {loss}\n"))))
+    x, y = (np.concatenate(parts) for parts in zip(*((np.asarray(x), np.asarray(y))
+                                                    for x, y in estimator.validation_data.dataset)))
+    answers = estimator.predict(x)["prediction"]
+    assert estimator.evaluate()["loss"] == pytest.approx(np.mean((answers - y) ** 2), rel=1e-5)
+
+
+def test_an_unknown_loss_is_named(tmp_path):
+    with pytest.raises(ExperimentError, match="mysettings.py.*get_total_loss(.|\n)*mze"):
+        experiments_manager.run(write_experiment(tmp_path, (LOSS, 'get_total_loss = "mze"\n')))
+
+
+@pytest.mark.parametrize(("function", "told"), [
+    ("def get_validation_summaries(labels):\n    return [labels]\n", "must return a dict from tags to tensors"),
+    ("def get_validation_summaries(labels):\n    return [labels], 3\n", "must return a dict from tags to tensors"),
+    ("def get_validation_summaries():\n    return {'a': object()}\n", "must return a dict from tags to tensors"),
+    ("def get_validation_summaries():\n    return {'a': 'text'}\n", "must return numbers. 'a' has dtype string"),
+    ("def addon_callbacks():\n    return 3\n", "must return a list of Keras callbacks. Got 3"),
+    ("def addon_callbacks():\n    raise KeyError('mine')\n", "addon_callbacks raised an exception")])
+def test_check_calls_the_optional_functions_once(tmp_path, capsys, function, told):
+    file = write_experiment(tmp_path, (LOSS, f"{LOSS}\n\n{function}"))
+    assert commands.check(file) is False
+    printed = capsys.readouterr().out
+    assert told in printed and "site-packages" not in printed
+
+
+def test_callbacks_may_be_named_in_a_dict(tmp_path):
+    callbacks = "def addon_callbacks():\n    return {'stop': keras.callbacks.TerminateOnNaN()}\n"
+    assert experiments_manager.run(write_experiment(tmp_path, (LOSS, f"{LOSS}\n\n{callbacks}")))["status"] == "ok"
