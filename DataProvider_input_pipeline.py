@@ -12,6 +12,7 @@ from data_pipelines.images.class_labels import class_names_of
 from data_pipelines.images.classification import FileListProcessor_image_classification
 from data_pipelines.images.fitting import ImageFitting
 from data_pipelines.images.reading import read_image
+from data_pipelines.images.resizing import resize
 from data_pipelines.pass_seeds import with_seeds
 from data_pipelines.patches.contour_map import convert_semanticMap_contourMap
 from data_pipelines.patches.options import PatchOptions
@@ -46,6 +47,7 @@ __all__ = [
     "read_image",
     "read_tfrecords",
     "read_volume",
+    "resize",
     "table",
     "with_seeds",
     "write_tfrecords",

@@ -1,0 +1,104 @@
+"""Resizes images by filters that give the same picture from OpenCV, Pillow and TensorFlow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_pipelines.checks import one_of, whole_number
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+ENGINES = {"antialias": ("pillow", "tensorflow"), "bilinear": ("opencv", "tensorflow"), "area": ("opencv", "tensorflow")}
+_DTYPES = ("uint8", "uint16", "float32")
+_LAYOUTS = ("channels_last", "channels_first")
+
+
+def resize(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str = "antialias",  # noqa: A002  (field's word)
+           engine: str = "auto", *, data_format: str = "channels_last") -> np.ndarray | tf.Tensor:
+    """Resizes an image or a batch; all engines of a filter agree within one level of the image's type.
+
+    The three filters give different pictures: use the same one in training and in the client. Whole numbers are rounded.
+
+    Arguments:
+        image: `[height, width, bands]` or `[batch, height, width, bands]`, or with the bands before the height; uint8, uint16
+            or float32; an array, or a tensor, also of a graph. Each band, opacity among them, is resized on its own.
+        size: (height, width).
+        filter: 'antialias': a triangle as wide as the step between pixels, as Pillow's BILINEAR and TensorFlow's and Keras'
+            bilinear with antialias; 'bilinear': the four nearest pixels, as OpenCV's INTER_LINEAR and TensorFlow's bilinear;
+            'area': the mean over the pixel's area, as OpenCV's INTER_AREA (where both sides shrink) and TensorFlow's area.
+        engine: 'pillow' ('antialias'), 'opencv' ('bilinear', 'area') or 'tensorflow'. 'auto': tensors by TensorFlow, arrays
+            by the other one.
+        data_format: 'channels_last' or 'channels_first'.
+
+    Returns:
+        The type of `image`, its dtype and layout.
+
+    Raises:
+        ValueError: an argument is wrong, the engine has no such filter, or it cannot work in a graph.
+    """
+    one_of("filter", filter, ENGINES)
+    one_of(f"engine for filter={filter!r}", engine, ("auto", *ENGINES[filter]))
+    one_of("data_format", data_format, _LAYOUTS)
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError(f"size must be (height, width). Got {size!r}.")
+    for side in size:
+        whole_number("size", side, 1)
+    is_array = isinstance(image, np.ndarray)
+    _check_image(image)
+    if engine == "auto":
+        engine = ENGINES[filter][0] if is_array else "tensorflow"
+    if engine == "tensorflow":
+        from data_pipelines.images.resizing_in_graph import resized_tensor
+        resized = resized_tensor(image, size, filter, data_format)
+        return resized.numpy() if is_array else resized
+    if is_array:
+        return _resized_array(image, size, filter, data_format)
+    if not hasattr(image, "numpy"):
+        raise ValueError(f"engine={engine!r} cannot resize a tensor of a graph. Use engine='tensorflow', which gives the "
+                         "same picture.")
+    import tensorflow as tf
+    return tf.constant(_resized_array(image.numpy(), size, filter, data_format))
+
+
+def _check_image(image: Any) -> None:
+    dtype = getattr(image, "dtype", None)
+    if getattr(dtype, "name", None) not in _DTYPES:
+        raise ValueError(f"image must be an array or a tensor of {', '.join(_DTYPES)}. "
+                         f"Got {getattr(dtype, 'name', type(image).__name__)}. Convert it before.")
+    if len(image.shape) not in (3, 4) or 0 in tuple(image.shape):
+        raise ValueError("image must be [height, width, bands] or [batch, height, width, bands], none of them 0. "
+                         f"Its shape is {list(image.shape)}.")
+
+
+def _resized_array(image: np.ndarray, size: tuple[int, int], filter: str, data_format: str) -> np.ndarray:  # noqa: A002
+    """Each band of each image on its own: Pillow would multiply colours by opacity, OpenCV take few bands at once."""
+    if data_format == "channels_last":
+        image = np.moveaxis(image, -1, -3)
+    planes = image.reshape(-1, *image.shape[-2:])
+    one = _by_pillow if filter == "antialias" else _by_opencv
+    resized = np.stack([one(np.ascontiguousarray(plane), size, filter) for plane in planes])
+    resized = resized.reshape(*image.shape[:-2], *size)
+    return np.ascontiguousarray(np.moveaxis(resized, -3, -1)) if data_format == "channels_last" else resized
+
+
+def _by_pillow(plane: np.ndarray, size: tuple[int, int], _: str) -> np.ndarray:
+    from PIL import Image
+    return np.asarray(Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _by_opencv(plane: np.ndarray, size: tuple[int, int], filter: str) -> np.ndarray:  # noqa: A002
+    import cv2
+    height, width = size
+    if filter == "bilinear":
+        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+    if (height > plane.shape[0]) == (width > plane.shape[1]):
+        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+    # OpenCV averages areas only where both sides shrink: the shrinking side goes first, on its own.
+    values = plane.astype(np.float32)
+    shrunk = (min(width, plane.shape[1]), min(height, plane.shape[0]))
+    values = cv2.resize(cv2.resize(values, shrunk, interpolation=cv2.INTER_AREA), (width, height),
+                        interpolation=cv2.INTER_AREA)
+    return values if plane.dtype == np.float32 else np.rint(values).astype(plane.dtype)
