@@ -54,7 +54,7 @@ class ImageDecoder:
 
     def _read(self, path: str) -> np.ndarray | None:
         try:
-            return self._cache.get(path, f"{self._reader} {self._fitting}", self._decoded)
+            return self._cache.get(path, f"{self._reader} upright {self._fitting}", self._decoded)
         except _SkippedError:
             return None
 

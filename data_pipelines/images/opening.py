@@ -15,7 +15,7 @@ _WINDOWED = (".tif", ".tiff", ".vrt")  # of other formats GDAL decodes all for a
 
 @dataclass(frozen=True)
 class ImageOpener:
-    """Opens image files as `[height, width, bands]`.
+    """Opens image files as `[height, width, bands]`, those with an orientation (EXIF) as they are to be seen.
 
     Arguments:
         reader: 'opencv' or 'rasterio', see `read_image`. Rasterio reads windows of TIFF and VRT files.

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from data_pipelines.checks import one_of
+from data_pipelines.images.orientation import START_BYTES, may_note_orientation, noted_orientation, upright
 from data_pipelines.images.palette import palette_indices
 from data_pipelines.images.tiff_layout import check_opencv_reads_it_whole
 
@@ -32,8 +33,9 @@ def check_reader(reader: str) -> None:
 def read_image(path: str, *, reader: str = "opencv", palette: str = "colours") -> np.ndarray:
     """Reads an image with all its bands, in the file's own type.
 
-    The pixels come as they are stored: an orientation noted by a camera (EXIF) is not applied, and values that stand for
-    "no data" are not replaced. Of several images in a file the first one is read.
+    An orientation that a camera noted (EXIF) in a JPEG, PNG or WebP is applied, so that the image stands as viewers show it. Else
+    the pixels come as they are stored; values that stand for "no data" are not replaced. Of several images in a file the first
+    one is read.
 
     Arguments:
         path: the file. OpenCV reads PNG, JPEG, WebP, BMP, TIFF … of 1, 3 or 4 bands; rasterio reads what GDAL reads, with any
@@ -56,8 +58,14 @@ def read_image(path: str, *, reader: str = "opencv", palette: str = "colours") -
     if palette == "indices" and reader == "opencv":
         indices = palette_indices(path)
         if indices is not None:
-            return indices[..., None]
-    return _READERS[reader](path)
+            return _as_seen(indices[..., None], path)
+    return _as_seen(_READERS[reader](path), path)
+
+
+def _as_seen(image: np.ndarray, path: str) -> np.ndarray:
+    with open(path, "rb") as file:
+        start = file.read(START_BYTES)
+        return upright(image, noted_orientation(start + file.read())) if may_note_orientation(start) else image
 
 
 def _read_by_opencv(path: str) -> np.ndarray:

@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image, ImageOps
 from rasterio.transform import from_origin
 from skimage import io as skimage_io
 
-from DataProvider_input_pipeline import read_image
+from DataProvider_input_pipeline import FileListProcessor_image_classification, read_image
+from data_pipelines.images.opening import ImageOpener
 from data_pipelines.images.reading import check_reader
+from data_pipelines.patches.labelled_files import LabelledFiles
 
 NAMES = ["plain", "mit Leerzeichen und Umläuten äöü", "图像 (1)"]
 
@@ -62,13 +65,48 @@ def test_a_photograph_is_the_one_that_scikit_image_reads(tmp_path):
     np.testing.assert_allclose(read_image(path).astype(int), skimage_io.imread(path).astype(int), atol=3)  # two JPEG decoders
 
 
-def test_an_orientation_noted_by_the_camera_is_not_applied(tmp_path):
-    pillow = pytest.importorskip("PIL.Image")
-    exif = pillow.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
-    path = tmp_path / "turned.png"
-    pillow.fromarray(image(7, 5, 3)).save(path, exif=exif)
-    np.testing.assert_array_equal(read_image(str(path)), image(7, 5, 3))
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("reader", ["opencv", "rasterio"])
+def test_an_orientation_noted_by_the_camera_is_applied_as_by_pillow(tmp_path, orientation, extension, reader):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{extension}"
+    smooth = cv2.GaussianBlur(image(40, 23, 3), (0, 0), 4)
+    Image.fromarray(smooth).save(path, exif=exif, **({"lossless": True} if extension == "webp" else {"quality": 95}))
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    found = read_image(str(path), reader=reader)
+    assert found.flags.c_contiguous
+    np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=3)  # two JPEG decoders
+
+
+def test_a_damaged_note_of_the_orientation_leaves_the_image_as_it_is_stored(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "damaged.jpg"
+    Image.fromarray(image(7, 5, 3)).save(path, exif=exif)
+    for old, new in ((b"Exif\0\0MM\0*", b"Exif\0\0MMxx"), (b"Exif\0\0II*\0", b"Exif\0\0IIxx")):
+        path.write_bytes(path.read_bytes().replace(old, new))
+    assert read_image(str(path)).shape == (7, 5, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pipelines_turn_images_and_label_maps_alike(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels, labels = image(8, 12, 3), image(8, 12)
+    for name, array in (("raw", pixels), ("labels", labels)):
+        (tmp_path / name / "class").mkdir(parents=True)
+        Image.fromarray(array).save(tmp_path / name / "class" / "x.png", exif=exif)
+    raw, reference = (str(tmp_path / name / "class" / "x.png") for name in ("raw", "labels"))
+    seen, seen_labels = (np.asarray(ImageOps.exif_transpose(Image.open(path))) for path in (raw, reference))
+    found, _ = next(iter(FileListProcessor_image_classification(
+        str(tmp_path / "raw"), "*.png", batch_size=1, shuffle_batches=False, resize_mode="none")))
+    np.testing.assert_array_equal(found[0], seen)
+    files = LabelledFiles([raw], [reference], open_raw=ImageOpener("opencv", True), open_reference=ImageOpener("opencv", True))
+    cut, cut_labels = files.opened(0).cut((0, 0), seen_labels.shape)
+    np.testing.assert_array_equal(cut, seen)
+    np.testing.assert_array_equal(cut_labels, seen_labels)
 
 
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
