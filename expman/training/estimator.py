@@ -67,10 +67,10 @@ class Estimator:
         with strategy.scope():
             self.model = ExperimentModel(settings=settings, features_spec=self.train_data.dataset.element_spec[0])
             self._compile()
+            self.not_deterministic_because = settle_determinism(settings, self.model, self.train_data.first_batch)
             forward_seconds = check_on_first_batch(settings, self.model, train_batch=self.train_data.first_batch,
                                                    validation_batch=self.validation_data.first_batch,
                                                    validation_spec=self.validation_data.dataset.element_spec)
-        self.not_deterministic_because = settle_determinism(settings, self.model, self.train_data.first_batch)
         check_label_pairing(settings, self.model, self.train_data.first_batch)
         self.model.steps_per_execution = settings.steps_per_execution or steps_per_execution(
             forward_seconds=forward_seconds, steps_per_epoch=self.train_data.steps_per_epoch,

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import config as _tensorflow_config  # there is no public way to turn determinism off again
 
-from expman.errors import TrainingError
+from expman.errors import TrainingError, UserCodeError
 from expman.settings import Settings
 from expman.training.experiment_model import ExperimentModel
 from expman.training.op_errors import DETERMINISM_REMEDY, NO_DETERMINISM
@@ -44,7 +44,7 @@ def is_deterministic() -> bool:
 
 def refuses_determinism(error: BaseException) -> bool:
     """Whether an operation failed since it has no deterministic implementation."""
-    return isinstance(error, tf.errors.UnimplementedError) and NO_DETERMINISM.search(str(error.message)) is not None
+    return isinstance(error, tf.errors.OpError) and NO_DETERMINISM.search(str(error.message)) is not None
 
 
 def settle_determinism(settings: Settings, model: ExperimentModel, batch: tuple[Any, Any]) -> str:
@@ -67,16 +67,20 @@ def settle_determinism(settings: Settings, model: ExperimentModel, batch: tuple[
     is_tried = settings.used_gpu_IDs or settings.deterministic_ops is True
     if not (is_tried and is_deterministic() and model.runs_without_strategy):
         return ""
+    states = [(variable, variable.numpy()) for variable in model.network.non_trainable_variables]
     try:
         tf.function(model.gradients, autograph=False)(batch)
-    except tf.errors.UnimplementedError as error:
+    except (UserCodeError, tf.errors.OpError, ValueError) as error:
         if not refuses_determinism(error):
-            raise
+            return ""  # told by the check of the first batch, with its shapes
         reason = next(line.strip() for line in str(error.message).splitlines() if NO_DETERMINISM.search(line))
         if settings.deterministic_ops is True:
             raise TrainingError(f"deterministic_ops = True: {reason} {DETERMINISM_REMEDY}") from error
         set_determinism(False)
         _LOGGER.warning("Operations are not deterministic in this training: %s", reason)
         return reason
+    finally:
+        for variable, value in states:  # moving statistics and random generators begin where they do without the trial
+            variable.assign(value)
     return ""
 

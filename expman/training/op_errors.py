@@ -11,7 +11,7 @@ from expman.training.batch_form import advice_on
 _INTERNAL_LINE = re.compile(r'^\s*$|^Graph execution error|^\s*File "|^<stack traces|^Detected at node|^\s*\[\[?\{\{node|^\s*\^+')
 _NODE = re.compile(r"\{\{[^}]*\}\}\s*")
 _MOST_LINES = 12
-NO_DETERMINISM = re.compile(r"^(?!\s*File ).*determinis.*\bnot\b", re.IGNORECASE | re.MULTILINE)
+NO_DETERMINISM = re.compile(r"^(?!\s*File )(?=.*determinis).*(\bno\b|not\b)", re.IGNORECASE | re.MULTILINE)
 DETERMINISM_REMEDY = "Set deterministic_ops = False, or use another operation."
 
 

@@ -30,6 +30,7 @@ def keep_averages(optimizer: keras.optimizers.Optimizer, *, decay: float) -> Non
     Keras would overwrite the weights by their averages when `fit` returns; since training may go on after that, it must
     not.
     """
+    optimizer = innermost(optimizer)
     optimizer.use_ema = True
     optimizer.ema_momentum = decay
     optimizer.ema_overwrite_frequency = None

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from settings_files import write_experiment
 
 import experiments_manager
@@ -16,7 +17,7 @@ from expman import commands
 from expman.errors import SettingsError, TrainingError
 from expman.settings import load_settings
 from expman.training import devices
-from expman.training.op_determinism import is_deterministic, set_determinism
+from expman.training.op_determinism import is_deterministic, refuses_determinism, set_determinism
 
 REFUSING_LOSS = ("def get_total_loss(predictions, labels):", '''\
 def refuse_determinism(value):
@@ -55,11 +56,12 @@ def test_true_refuses_before_training_with_the_operations_name_and_the_remedy(tm
     assert not list(tmp_path.glob("**/experiment.json"))
 
 
-def test_auto_on_a_gpu_names_the_operation_trains_without_and_records_it(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("refusing", [REFUSING_LOSS, REFUSING_GRADIENT])
+def test_auto_on_a_gpu_names_the_operation_trains_without_and_records_it(tmp_path, monkeypatch, caplog, refusing):
     monkeypatch.setattr(devices, "use_gpus", lambda ids: None)
     monkeypatch.setattr("expman.training.experiment_model.model_device", lambda ids: "/cpu:0")
     gpu = ("served_head =", "used_gpu_IDs = [0]\nserved_head =")
-    result = experiments_manager.run(write_experiment(tmp_path, REFUSING_GRADIENT, gpu))
+    result = experiments_manager.run(write_experiment(tmp_path, refusing, gpu))
     assert "StandIn" in caplog.text and not is_deterministic()
     assert "StandIn" in json.loads(Path(result["sessionFolder"], "experiment.json").read_text())["not_deterministic_because"]
 
@@ -86,3 +88,14 @@ def test_seeds_work_without_determinism_and_determinism_needs_a_seed(tmp_path):
 def test_check_finds_it_before_training(tmp_path, capsys):
     assert commands.check(write_experiment(tmp_path, REFUSING_LOSS, setting(True))) is False
     assert "StandIn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("message", [
+    "A deterministic GPU implementation of FakeQuant is not currently available.",
+    "Determinism is not yet supported in GPU implementation of Scatter ops with ref inputs.",
+    "GPU MaxPool gradient ops do not yet have a deterministic XLA implementation",
+    "The GPU implementation of SoftmaxCrossEntropyWithLogits that would have been executed is not deterministic.",
+    "Timestamp cannot be called when determinism is enabled"])
+def test_the_words_of_tensorflow_are_recognised(message):
+    assert refuses_determinism(tf.errors.UnimplementedError(None, None, message))
+    assert not refuses_determinism(tf.errors.UnimplementedError(None, None, 'File "test_determinism.py", this is not one'))
