@@ -257,7 +257,7 @@ def test_wrong_sweeps_end_with_what_is_wrong(tmp_path, replacement, message):
 
 def test_pruned_trials_end_early_and_say_why(tmp_path):
     file = write_sweep(tmp_path, ('hp.choice("hiddenNeurons", [2, 4, 8])', "[8]"),
-                       ('hp.loguniform("learningRate", -7, -1)', "[0.05, 0.04, 0.03, 0.0000001]"), ('"random"', '"grid"'),
+                       ('hp.loguniform("learningRate", -7, -1)', "[0.03, 0.04, 0.05, 0.0000001]"), ('"random"', '"grid"'),
                        added='pruning = "median"\npruning_min_trials = 2\n', experiment=(("nbEpoch = 2", "nbEpoch = 6"),))
     answer = sweep(file)
     assert answer.returncode == 0, answer.stderr

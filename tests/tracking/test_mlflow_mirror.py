@@ -67,11 +67,15 @@ def experiment(server, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mirrored")
     file = write_experiment(folder, tracked(server), ('session_name = "line"', 'session_name = "complete"'), added="""
 
+class Drawing(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        import pathlib
+        experiment, = pathlib.Path(workingFolder).iterdir()
+        (experiment / "drawn.png").write_bytes(b"picture")
+
+
 def addon_callbacks():
-    import pathlib
-    experiment, = pathlib.Path(workingFolder).iterdir()
-    (experiment / "drawn.png").write_bytes(b"picture")
-    return []
+    return [Drawing()]
 """)
     return Path(experiments_manager.run(file, {"hiddenNeurons": 8})["sessionFolder"])
 
