@@ -25,14 +25,28 @@ class KerasLoss:
     def __init__(self, loss: str | Callable[..., Any]) -> None:
         self._loss = loss
 
-    def __call__(self, predictions: Any, labels: Any) -> Any:
-        """The loss of `predictions` and `labels`, as Keras pairs their shapes: a scalar tensor."""
+    def __call__(self, predictions: Any, labels: Any, sample_weights: Any = None) -> Any:
+        """The loss of `predictions` and `labels`, as Keras pairs their shapes and weighs the samples: a scalar tensor."""
         import keras
         loss = self._loss
         if isinstance(loss, str):
             loss = keras.losses.get(loss)
             loss = loss() if inspect.isclass(loss) else loss
-        return keras.ops.mean(loss(labels, predictions))
+        if sample_weights is None:
+            return keras.ops.mean(loss(labels, predictions))
+        loss = loss if isinstance(loss, keras.losses.Loss) else _as_object(loss)
+        return keras.ops.mean(loss(labels, predictions, sample_weight=sample_weights))
+
+
+def _as_object(function: Callable[..., Any]) -> Any:
+    """A function of (y_true, y_pred) as the object that Keras makes of it, which weighs samples."""
+    import keras
+
+    class FunctionLoss(keras.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return function(y_true, y_pred)
+
+    return FunctionLoss()
 
 
 def _takes_keras_pair(value: Any) -> bool:

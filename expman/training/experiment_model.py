@@ -17,6 +17,7 @@ from expman.training.finite_check import require_finite
 from expman.training.network import build_network, check_same_weights, network_inputs, random_states
 from expman.training.outside_of_tracing import outside_of_tracing
 from expman.training.replicas import mean_over_replicas
+from expman.training.sample_weights import unpacked
 from expman.training.step_loop import step_loop
 from expman.training.user_summaries import checked_summaries
 from expman.training.user_metrics import make_metric, metrics_made_outside, named_scalars
@@ -99,11 +100,11 @@ class ExperimentModel(keras.Model):
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """One update of the weights; called by `fit` in the graph, by each replica for its part of the batch."""
-        features, labels, num_samples = _with_num_samples(data)
+        features, labels, sample_weights, num_samples = _with_num_samples(data)
         inputs = self.preprocess(features)
         with tf.GradientTape() as tape:
             outputs = self.outputs_in_training(inputs)
-            loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels)
+            loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights)
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         gradient_norm = self._norm(gradients)
@@ -121,21 +122,23 @@ class ExperimentModel(keras.Model):
 
     def gradients(self, data: tuple[Any, Any]) -> list[tf.Tensor | None]:
         """The gradients of one batch's loss, which no weight follows."""
-        features, labels = data[:2]
+        features, labels, sample_weights = unpacked(data)
         inputs = self.preprocess(features)
         with tf.GradientTape() as tape:
-            loss = self.total_loss(inputs=inputs, outputs=self.outputs_in_training(inputs), labels=labels)
+            loss = self.total_loss(inputs=inputs, outputs=self.outputs_in_training(inputs), labels=labels,
+                                   sample_weights=sample_weights)
         return tape.gradient(loss, self.trainable_variables)
 
     def test_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """One batch of an evaluation; all values are averaged over samples, not over batches."""
-        features, labels, num_samples = _with_num_samples(data)
+        features, labels, sample_weights, num_samples = _with_num_samples(data)
         inputs = self.preprocess(features)
         outputs, losses = self._infer_with_losses(inputs)
-        loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=losses)
+        loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights, losses=losses)
         self._loss_tracker.update_state(loss, sample_weight=num_samples)
-        for metric, values in self._eval_values(inputs=inputs, outputs=outputs, labels=labels):
-            self._update(metric, values, num_samples=num_samples)
+        for metric, values in self._eval_values(inputs=inputs, outputs=outputs, labels=labels,
+                                                sample_weights=sample_weights):
+            self._update(metric, values, num_samples=num_samples, sample_weights=sample_weights)
         return self._as_fit_reduces(self._measured())
 
     def make_train_function(self, force: bool = False) -> None:
@@ -168,7 +171,7 @@ class ExperimentModel(keras.Model):
         self._measured_names = tuple(measured)
         return measured
 
-    def total_loss(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any,
+    def total_loss(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any, sample_weights: tf.Tensor | None = None,
                    losses: list[tf.Tensor] | None = None) -> tf.Tensor:
         """The user's loss of a batch as a float32 scalar; `losses` are the network's own, by default of its last training call.
 
@@ -176,7 +179,7 @@ class ExperimentModel(keras.Model):
         """
         losses = self.losses if losses is None else losses
         weights_loss = tf.add_n([tf.cast(loss, tf.float32) for loss in losses]) if losses else tf.constant(0.0)
-        loss = self._settings.call("get_total_loss", weights_loss=weights_loss,
+        loss = self._settings.call("get_total_loss", weights_loss=weights_loss, sample_weights=sample_weights,
                                    **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         loss = self._as_tensor(loss, "get_total_loss must return a scalar tensor",
                                place=self._settings.place_of("get_total_loss"))
@@ -186,9 +189,9 @@ class ExperimentModel(keras.Model):
         loss = tf.cast(loss, tf.float32)
         return loss if self._settings.declares("get_total_loss", "weights_loss") else loss + weights_loss
 
-    def summaries(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
+    def summaries(self, data: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """The tensors of `get_validation_summaries` for one batch."""
-        features, labels = data
+        features, labels, _ = unpacked(data)
         inputs = self.preprocess(features)
         return checked_summaries(self._settings, self._settings.call(
             "get_validation_summaries", **self.offered(inputs=inputs, outputs=self.infer(inputs), labels=labels)))
@@ -245,15 +248,17 @@ class ExperimentModel(keras.Model):
 
     def make_metrics(self, data: tuple[Any, Any]) -> None:
         """Makes the objects of all metrics from one batch; replicas cannot, since they must not create variables."""
-        features, labels = data
+        features, labels, sample_weights = unpacked(data)
         inputs = self.preprocess(features)
-        self._eval_values(inputs=inputs, outputs=self.infer(inputs), labels=labels)
+        self._eval_values(inputs=inputs, outputs=self.infer(inputs), labels=labels, sample_weights=sample_weights)
 
-    def _eval_values(self, *, inputs: Any, outputs: Any, labels: Any) -> list[tuple[keras.metrics.Metric, tuple[Any, ...]]]:
+    def _eval_values(self, *, inputs: Any, outputs: Any, labels: Any, sample_weights: tf.Tensor | None
+                     ) -> list[tuple[keras.metrics.Metric, tuple[Any, ...]]]:
         """Each metric with what it is updated by: (y_true, y_pred), or (the value of the batch,)."""
         place = self._settings.place_of("get_eval_metric_ops")
         with metrics_made_outside(place):
-            measured = self._settings.call("get_eval_metric_ops", **self.offered(inputs=inputs, outputs=outputs, labels=labels))
+            measured = self._settings.call("get_eval_metric_ops", sample_weights=sample_weights,
+                                           **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         if not isinstance(measured, Mapping):
             raise UserCodeError(f"{place}: get_eval_metric_ops must return a dict. Got {type(measured).__name__}.")
         values = []
@@ -272,9 +277,10 @@ class ExperimentModel(keras.Model):
             values.append((self._metric(name, keras.metrics.Mean, value, value), (tf.cast(value, tf.float32),)))
         return values
 
-    def _update(self, metric: keras.metrics.Metric, values: tuple[Any, ...], *, num_samples: tf.Tensor) -> None:
+    def _update(self, metric: keras.metrics.Metric, values: tuple[Any, ...], *, num_samples: tf.Tensor,
+                sample_weights: tf.Tensor | None) -> None:
         def update() -> tf.Tensor:
-            metric.update_state(*values)
+            metric.update_state(*values, **({} if sample_weights is None else {"sample_weight": sample_weights}))
             return tf.constant(True)
 
         if len(values) == 1:
@@ -319,10 +325,9 @@ def _in_full_precision(outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]
             for name, tensor in outputs.items()}
 
 
-def _with_num_samples(data: tuple[Any, Any]) -> tuple[Any, Any, tf.Tensor]:
-    """Features, labels and the number of samples that count, from a batch or from a replica's part of one."""
+def _with_num_samples(data: tuple[Any, ...]) -> tuple[Any, Any, tf.Tensor | None, tf.Tensor]:
+    """Features, labels, their weights and the number of samples that count, from a batch or from a replica's part of one."""
     if isinstance(data[0], tuple):
-        (features, labels), num_samples = data
-        return features, labels, num_samples
-    features, labels = data
-    return features, labels, tf.shape(tf.nest.flatten(features)[0])[0]
+        batch, num_samples = data
+        return *unpacked(batch), num_samples
+    return *unpacked(data), tf.shape(tf.nest.flatten(data[0])[0])[0]

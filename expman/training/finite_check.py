@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from expman.training.sample_weights import unpacked
+
 if TYPE_CHECKING:
     from expman.training.experiment_model import ExperimentModel
 
@@ -34,14 +36,15 @@ def first_not_finite(model: ExperimentModel, batch: tuple[Any, Any]) -> str:
         model: with the weights of before the step; its random generators and moving statistics advance.
         batch: (features, labels) of the step.
     """
-    features, labels = batch
+    features, labels, sample_weights = unpacked(batch)
     inputs = model.preprocess(features)
     with tf.GradientTape() as tape:
         outputs = model.outputs_in_training(inputs)
-        loss = model.total_loss(inputs=inputs, outputs=outputs, labels=labels)
+        loss = model.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights)
     gradients = tape.gradient(loss, model.trainable_variables)
     named = list(_named_arrays({
-        "features": features, "labels": labels, "preprocessed features": inputs, "output": outputs, "the loss": loss,
+        "features": features, "labels": labels, "sample weights": sample_weights,
+        "preprocessed features": inputs, "output": outputs, "the loss": loss,
         "gradient of": {weight.path: part for weight, part in zip(model.trainable_variables, gradients)}}))
     first = next((name for name, values in named if not np.isfinite(values).all()),
                  "not found again, so it depends on random numbers or on data that differ from pass to pass")

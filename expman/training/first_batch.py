@@ -13,6 +13,7 @@ from expman.settings import Settings
 from expman.training.execution_length import forward_seconds
 from expman.training.experiment_model import ExperimentModel
 from expman.training.op_errors import readable_message
+from expman.training.sample_weights import check_sample_weights, unpacked
 
 _MISFITS = (UserCodeError, tf.errors.OpError, ValueError)  # ValueError: a Keras layer refuses its input
 
@@ -37,6 +38,8 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
     strategy = model.distribute_strategy
     test_step = model.test_step if model.runs_without_strategy else tf.function(lambda data: tf.nest.map_structure(
         strategy.experimental_local_results, strategy.run(model.test_step, args=(data,))), autograph=False)
+    for batch, described_as in ((train_batch, "training data"), (validation_batch, "validation data")):
+        check_sample_weights(settings, model, batch, described_as=described_as)
     try:
         if strategy.num_replicas_in_sync > 1:
             tf.function(model.make_metrics, autograph=False).get_concrete_function(validation_batch)
@@ -48,7 +51,7 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
         if isinstance(error, UserCodeError) and not isinstance(error, UserExceptionError):
             raise  # a breach of the contract: the shapes would tell nothing
         reason = readable_message(error) if isinstance(error, tf.errors.OpError) else str(error)
-        features, labels = validation_batch
+        features, labels = validation_batch[:2]
         raise UserCodeError(f"{reason}\nThe first batch: {_shapes('features', features)}; {_shapes('labels', labels)}; "
                             f"{_shapes('model outputs', model.network.output)}. "
                             "Make the shapes and types of these fit together.") from error
@@ -76,7 +79,8 @@ def _trace(function: Any, spec: Any, *, example: Any) -> None:
 
 def _training_loss(model: ExperimentModel, batch: tuple[Any, Any]) -> tf.Tensor:
     inputs = model.preprocess(batch[0])
-    return model.total_loss(inputs=inputs, outputs=model.outputs_in_training(inputs), labels=batch[1])
+    return model.total_loss(inputs=inputs, outputs=model.outputs_in_training(inputs), labels=batch[1],
+                            sample_weights=unpacked(batch)[2])
 
 
 def _shapes(name: str, structure: Any) -> str:

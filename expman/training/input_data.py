@@ -88,8 +88,9 @@ class InputData:
             raise UserCodeError(f"{place}: {_PIPELINE} must return a tf.data.Dataset, a function that makes one, or the pair "
                                 f"(function, None). Got {type(dataset).__name__}.{what_to_return(dataset)}")
         spec = dataset.element_spec
-        if not (isinstance(spec, tuple) and len(spec) == 2):
-            raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels). "
+        if not (isinstance(spec, tuple) and len(spec) in (2, 3)):
+            raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels), "
+                                f"or triples (features, labels, sample weights). "
                                 f"Its elements are {spec}.")
         fault = unbatched_fault(spec, self._settings.batch_size)
         if fault:

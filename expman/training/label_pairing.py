@@ -15,6 +15,7 @@ import tensorflow as tf
 from expman.errors import UserCodeError
 from expman.settings import Settings, Unavailable
 from expman.training.experiment_model import ExperimentModel
+from expman.training.sample_weights import unpacked
 
 _LOGGER = logging.getLogger(__name__)
 _EQUAL, _DIFFERENT = 1e-6, 1e-3  # relative differences of losses: rounding alone, and more than rounding
@@ -35,13 +36,14 @@ def check_label_pairing(settings: Settings, model: ExperimentModel, batch: tuple
     Raises:
         UserCodeError: predictions and labels have shapes that are broadcast against each other, and a number depends on it.
     """
-    features, labels = batch[:2]
+    features, labels, sample_weights = unpacked(batch)
+    equal_weights = None if sample_weights is None else tf.ones_like(sample_weights)  # they are not what is paired here
     num_samples = _num_samples(labels)
     if num_samples < 2 or not model.runs_without_strategy:
         return
     inputs = model.preprocess(features)
     outputs = _told_apart(model.infer(inputs), num_samples)
-    for function, numbers in _measured(settings, model).items():
+    for function, numbers in _measured(settings, model, equal_weights).items():
         for name in _mispaired(numbers, inputs, outputs, labels):
             _tell(settings, function, name, predictions=_predictions(model, inputs, outputs, labels), labels=labels)
         if all(_num_samples(part) == num_samples for part in (inputs, outputs)):
@@ -50,14 +52,15 @@ def check_label_pairing(settings: Settings, model: ExperimentModel, batch: tuple
                                 "prediction with its own label.", settings.place_of(function), name, function)
 
 
-def _measured(settings: Settings, model: ExperimentModel) -> dict[str, _Numbers]:
+def _measured(settings: Settings, model: ExperimentModel, sample_weights: tf.Tensor | None) -> dict[str, _Numbers]:
     """For each of the user's functions, what computes its scalar tensors by name."""
     def loss(inputs: Any, outputs: Any, labels: Any) -> dict[str, float]:
-        return {"the loss": float(model.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=[]))}
+        return {"the loss": float(model.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=[],
+                                                  sample_weights=sample_weights))}
 
     def metrics(inputs: Any, outputs: Any, labels: Any) -> dict[str, float]:
         offered = model.offered(inputs=inputs, outputs=outputs, labels=labels)
-        measured = settings.call("get_eval_metric_ops", **offered)
+        measured = settings.call("get_eval_metric_ops", sample_weights=sample_weights, **offered)
         return {f"the metric '{name}'": float(value) for name, value in measured.items()
                 if tf.is_tensor(value) and value.shape.rank == 0 and (value.dtype.is_floating or value.dtype.is_integer)}
 

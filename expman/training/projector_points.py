@@ -46,7 +46,7 @@ def collect_points(batches: Iterable[tuple[Any, Any]], *, project: Callable[[Any
     """
     tensors, labels, thumbnails = [], [], []
     num_missing = num_samples
-    for features, batch_labels in batches:
+    for features, batch_labels, *_ in batches:
         inputs, outputs = project(features)
         inputs = _named(inputs, name="inputs")
         batch_size = next(iter(inputs.values())).shape[0]

@@ -21,7 +21,7 @@ def check_batches(run: DryRun) -> Finding:
     run.validation_data = InputData(run.settings, for_training=False)
     details = []
     for described_as, data in (("training", run.train_data), ("validation", run.validation_data)):
-        features, labels = data.first_batch
+        features, labels = data.first_batch[:2]
         details += described_tensors(f"{described_as} features", features,
                                      may_lack_values=_fills_missing_values(run.settings, features))
         details += described_tensors(f"{described_as} labels", labels)

@@ -42,7 +42,7 @@ def _call_optional_functions(estimator: Estimator) -> None:
 def _require_finite(loss: float, data: InputData, *, described_as: str) -> None:
     if math.isfinite(loss):
         return
-    features, labels = data.first_batch
+    features, labels = data.first_batch[:2]
     found = [*not_finite_tensors("its features", features), *not_finite_tensors("its labels", labels)]
     cause = (f"{' and '.join(found)}. Remove or mask them in get_input_pipeline_train_val or data_preprocess." if found else
              "its values are finite: look for a logarithm, a root or a division of 0 in data_preprocess, model and "
