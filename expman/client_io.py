@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import numpy as np
 
 import experiments_settings_checker as checker
 from expman.errors import UserCodeError
+from expman.saved_models.tensor_codec import to_numpy
 from expman.user_module import user_code
 
 _LOGGER = logging.getLogger(__name__)
@@ -70,13 +72,15 @@ class ClientIO:
         """The input of one request.
 
         Arguments:
-            index: counts the requests, from 1.
+            index: counts the requests, from 1; a parameter that the user names `index` counts from 0.
 
         Raises:
             StopIteration: there is no more input.
             UserCodeError: the method raised, or returned neither an array nor a dict of arrays.
         """
-        data = _called("getInputData", self._client_io.getInputData, index)
+        method = self._client_io.getInputData
+        counts_from_0 = "index" in inspect.signature(method).parameters
+        data = _called("getInputData", method, index - 1 if counts_from_0 else index)
         if isinstance(data, (np.ndarray, np.generic)):
             return np.asarray(data)
         if not isinstance(data, dict) or not data:
@@ -90,13 +94,20 @@ class ClientIO:
         return data
 
     def decode_response(self, response: Any) -> None:
-        """Hands a PredictResponse over.
+        """Hands a PredictResponse over; to a parameter named `outputs`, its arrays by name.
 
         Raises:
             StopIteration: the user's code wants no further request.
             UserCodeError: the method raised.
         """
-        _called("decodeResponse", self._client_io.decodeResponse, response)
+        method = self._client_io.decodeResponse
+        parameters = inspect.signature(method).parameters
+        if "outputs" not in parameters:
+            _called("decodeResponse", method, response)
+            return
+        arguments = [response] if next(iter(parameters)) != "outputs" else []
+        outputs = {name: to_numpy(tensor) for name, tensor in response.outputs.items()}
+        _called("decodeResponse", method, *arguments, outputs=outputs)
 
     def finalize(self) -> None:
         """Raises UserCodeError if the method raised."""

@@ -100,6 +100,30 @@ def test_as_many_requests_as_asked_for_are_counted_from_1(affine_port: int) -> N
     assert [event[1] for event in events if event[0] == "input"] == [1, 2, 3]
 
 
+def test_index_counts_from_0_and_outputs_are_arrays_by_name(affine_port: int) -> None:
+    seen = []
+
+    class Named(RecordingClientIO):
+        def getInputData(self, index: int) -> np.ndarray:
+            return super().getInputData(index)
+
+        def decodeResponse(self, outputs: dict[str, np.ndarray]) -> None:
+            seen.append(outputs)
+
+    class Beside(RecordingClientIO):
+        def decodeResponse(self, result: Any, outputs: dict[str, np.ndarray]) -> None:
+            np.testing.assert_array_equal(outputs["y"], tf.make_ndarray(result.outputs["y"]))
+            seen.append(outputs)
+
+    _, events = drive(Named, affine_port, num_requests=2)
+    assert [event[1] for event in events if event[0] == "input"] == [0, 1]
+    drive(Beside, affine_port)
+    assert len(seen) == 3
+    for outputs in seen:
+        assert sorted(outputs) == ["y", "z"]
+        np.testing.assert_allclose(outputs["y"], 2 * _X)
+
+
 @pytest.mark.parametrize("num_requests", [-1, 100])
 @pytest.mark.parametrize("method", ["getInputData", "decodeResponse"])
 def test_stop_iteration_ends_the_requests(affine_port: int, num_requests: int, method: str) -> None:
