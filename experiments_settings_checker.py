@@ -24,6 +24,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("session_name", name(), "first part of the experiment folder's name; also the served model's name"),
     Setting("workingFolder", name(), "parent of the experiment's folder, e.g. 'experiments/curve_fitting'"),
     Setting("model_file", name(), "the model file; relative to the settings file, else to the current folder"),
+    Setting("user_files", list_of(name(), "str"),
+            "files and folders beside the settings or model file that C libraries or a client read; kept for restart", []),
     Setting("hparams", scalar_dict(), "what sweeps and --hparams may change; reaches `model`, decorates the folder's name",
             {}),
     Setting("random_seed", optional(integer(minimum=0, maximum=2**32 - 1)),

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from expman.data_statistics import restore_statistics, statistics_of
 from expman.errors import UsageError
 from expman.experiment_folder import ExperimentFolder, write_atomically
+from expman.recorded_settings import warn_of_other_settings
 from expman.settings import Settings, load_settings
 from expman.tensorflow_notices import start_tensorflow
 from expman.tracking.background_mirror import mirrored
 from expman.tracking.run_content import experiment_name
 from expman.tracking.tracking_server import TrackingServer
+from expman.user_files import keep_files, shown_file, warn_of_changed_files
 from expman.user_module import UserModule
 
 if TYPE_CHECKING:
@@ -215,8 +216,16 @@ def load_experiment(folder: ExperimentFolder) -> Settings:
         _LOGGER.warning("The experiment was started in %s; relative paths in its settings now start in %s.",
                         identity["current_folder"], os.getcwd())
     start_tensorflow()
+    kept = identity.get("user_files", {})
+    warn_of_changed_files(kept, folder=folder.user_modules)
+    settings_file, model_file = (shown_file(Path(identity[name]), kept=kept, folder=folder.user_modules)
+                                 for name in ("settings_file", "model_file"))
     settings = load_settings(folder.settings_file, overrides=identity["hparam_overrides"], model_file=folder.model_file,
-                             original_file=Path(identity["settings_file"]), import_folders=[folder.user_modules])
+                             original_file=settings_file, original_model_file=model_file,
+                             import_folders=[folder.user_modules])
+    given_by_sweep = ["used_gpu_IDs"] if folder.trial_file.exists() else []
+    warn_of_other_settings(settings.values, recorded=identity["settings"], except_for=["nbEpoch", *given_by_sweep],
+                           file=folder.settings_file)
     restore_statistics(settings, identity.get("data_statistics", []))
     return settings
 
@@ -279,10 +288,8 @@ def _record(folder: ExperimentFolder, settings: Settings) -> None:
     from expman.provenance import collect_provenance
     write_atomically(folder.settings_file, settings.file.read_bytes())
     write_atomically(folder.model_file, settings.model_file.read_bytes())
-    for relative_path, module in settings.user_modules().items():
-        target = folder.user_modules / relative_path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(module, target)
+    kept_files = settings.files_to_keep()
+    keep_files({**kept_files, **settings.user_modules()}, folder=folder.user_modules)
     folder.write_identity({
         "name": folder.path.name,
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -290,6 +297,7 @@ def _record(folder: ExperimentFolder, settings: Settings) -> None:
         "current_folder": os.getcwd(),
         "settings_file": str(settings.original_file.resolve()),
         "model_file": str(settings.model_file.resolve()),
+        "user_files": {relative_path: str(file) for relative_path, file in kept_files.items()},
         "hparams": {name: {"value": value, "origin": settings.hparam_origins[name]}
                     for name, value in settings.hparams.items()},
         "hparam_overrides": dict(settings.hparam_overrides),

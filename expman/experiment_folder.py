@@ -236,7 +236,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, default=_plain_number) + "\n")
+    write_atomically(path, json_text(content) + "\n")
+
+
+def json_text(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False, default=_plain_number)
 
 
 def _plain_number(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,7 @@ import experiments_settings_checker as checker
 from expman.errors import Problem, SettingsError, UserCodeError
 from expman.hparams import HparamsOverrides
 from expman.keras_loss import as_total_loss
+from expman.user_files import named_files, noticed_reads, read_files_below
 from expman.user_module import UserModule, user_code
 from expman.user_traceback import is_user_file
 
@@ -20,6 +22,8 @@ _PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 _PROJECT_FILES = ("expman", "model_zoo", "data_pipelines", "experiments_manager.py", "experiments_settings_checker.py",
                   "DataProvider_input_pipeline.py")
 _PROTOTYPES = {prototype.name: prototype for prototype in (*checker.PROTOTYPES, checker.MODEL_PROTOTYPE)}
+
+_DATA_FUNCTIONS = ("get_input_pipeline_train_val", "get_input_pipeline_serving", "Client_IO")  # what they read is data
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,14 @@ class Settings:
             if isinstance(value, Unavailable):
                 raise UserCodeError(
                     f"{self.place_of(function_name)}: {function_name} asks for {name}, but {value.reason}")
-        with user_code(function_name, default_place=self.place_of(function_name)):
+        notices = contextlib.nullcontext() if function_name in _DATA_FUNCTIONS else noticed_reads()
+        with user_code(function_name, default_place=self.place_of(function_name)), notices:
             return function(**arguments)
 
     def user_modules(self) -> dict[str, Path]:
         """What the user's files have imported from beside or below them: relative path → file."""
         executed = {self.file.resolve(), self.model_file.resolve()}
-        roots = {file.resolve().parent for file in (self.original_file, self.file, self.model_file)}
+        roots = self._folders()
         modules = {}
         for module in list(sys.modules.values()):
             name = getattr(module, "__file__", None) or ""
@@ -100,10 +105,31 @@ class Settings:
             modules.update({str(file.relative_to(root)): file for root in roots if file.is_relative_to(root)})
         return modules
 
+    def files_to_keep(self) -> dict[str, Path]:
+        """What the user's files have read from beside or below them, and what `user_files` names: relative path → file."""
+        folders = (self.workingFolder, self.raw_data_dir_train, self.raw_data_dir_val)
+        data = [Path(folder) for folder in folders
+                if folder and not any(own.is_relative_to(Path(folder).resolve()) for own in self._folders())]
+        shipped = [_PROJECT_FOLDER / entry for entry in _PROJECT_FILES]
+        read = read_files_below(self._folders(), except_below=[*data, *shipped])
+        return read | self.named_files(place=str(self.file))
+
+    def named_files(self, *, place: str) -> dict[str, Path]:
+        """The files that the setting `user_files` names: relative path → file.
+
+        Raises:
+            SettingsError: one is not there; at `place`.
+        """
+        return named_files(self.values["user_files"], roots=self._folders(), place=place)
+
+    def _folders(self) -> list[Path]:
+        """Of the user's files."""
+        return list(dict.fromkeys(file.resolve().parent for file in (self.original_file, self.file, self.model_file)))
+
 
 def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None,
                   origin: str = "command line", model_file: Path | None = None, original_file: Path | None = None,
-                  import_folders: Iterable[Path] = ()) -> Settings:
+                  original_model_file: Path | None = None, import_folders: Iterable[Path] = ()) -> Settings:
     """Executes and checks a settings file and its model file; neither is ever written.
 
     Arguments:
@@ -112,6 +138,7 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
         origin: where the overrides come from, for the experiment's record.
         model_file: used instead of the one that the settings name.
         original_file: what `__file__` says in the settings, when `file` is a copy.
+        original_model_file: what `__file__` says in the model file, when `model_file` is a copy.
         import_folders: searched for imports before the folder of the settings file.
 
     Raises:
@@ -132,7 +159,7 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
     problems = checker.check_settings(namespace, lines=lines, file=str(file))
     try:
         model_path = model_file or _find_model_file(namespace, source=source.path, original=original, lines=lines)
-        model = _load_model(model_path) if model_path else None
+        model = _load_model(model_path, shown_file=original_model_file) if model_path else None
     except SettingsError as error:
         problems += error.problems
     if problems:
@@ -142,9 +169,12 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
         setting.name: namespace[setting.name] for setting in checker.SETTINGS if setting.name in namespace}
     functions = {
         prototype.name: namespace[prototype.name] for prototype in checker.PROTOTYPES if prototype.name in namespace}
-    return Settings(
+    settings = Settings(
         values=values, functions=functions | {"model": model}, hparam_origins=hparams.origins(values["hparams"]),
         hparam_overrides=dict(hparams.applied), file=source.path, model_file=model_path, original_file=original)
+    if original_file is None:  # else they were kept when the experiment started
+        settings.named_files(place=f"{file}:{lines['user_files']}" if "user_files" in lines else str(file))
+    return settings
 
 
 def _find_model_file(namespace: Mapping[str, Any], *, source: Path, original: Path, lines: Mapping[str, int]) -> Path | None:
@@ -160,10 +190,10 @@ def _find_model_file(namespace: Mapping[str, Any], *, source: Path, original: Pa
                                         "the current folder. Correct the path.")])
 
 
-def _load_model(path: Path) -> Callable[..., Any]:
+def _load_model(path: Path, *, shown_file: Path | None) -> Callable[..., Any]:
     source = UserModule(path, described_as="model file")
     _make_importable([path.resolve().parent])
-    namespace = source.execute(module_name="experiment_model")
+    namespace = source.execute(module_name="experiment_model", shown_file=shown_file)
     prototype = checker.MODEL_PROTOTYPE
     if prototype.name not in namespace:
         raise SettingsError([Problem(str(path), f"the model file defines no `model`. Write `def model("

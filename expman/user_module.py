@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentError, Problem, SettingsError, UserExceptionError
+from expman.user_files import noticed_reads
 from expman.user_traceback import last_user_line, user_traceback
 
 _HOOK = "__hook_of_{}__"
@@ -84,7 +85,7 @@ class UserModule:
         sys.modules[module_name] = module
         tree = _AddHooks(hooks).visit(ast.parse(self._source, filename=str(self.path)))
         code = compile(ast.fix_missing_locations(tree), filename=str(self.path), mode="exec")
-        with user_code(f"executing {self.path.name}", default_place=str(self.path)):
+        with user_code(f"executing {self.path.name}", default_place=str(self.path)), noticed_reads():
             exec(code, module.__dict__)  # the user's own file is meant to be executed
         return module.__dict__
 
