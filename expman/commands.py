@@ -79,10 +79,10 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     _check_tracking(server, settings, workers=estimator.workers, folder=trial.folder)
     baselines = _baselines(estimator)
     folder = _new_folder(settings, workers=estimator.workers, prepared=trial.folder)
-    if estimator.not_deterministic_because and estimator.workers.is_chief:
-        folder.write_identity({**folder.read_identity(), "not_deterministic_because": estimator.not_deterministic_because})
-    if baselines:
-        folder.write_identity({**folder.read_identity(), "baseline": baselines})
+    found = {"not_deterministic_because": estimator.not_deterministic_because, "lookup_tables": estimator.table_hashes(),
+             "baseline": baselines}
+    if any(found.values()) and estimator.workers.is_chief:
+        folder.write_identity({**folder.read_identity(), **{name: value for name, value in found.items() if value}})
     with _kept_by_chief(folder, settings, estimator=estimator, server=server) as mirror:
         progress = estimator.train(folder, exports_once=trial.exports_once, judge=trial.judge, mirror=mirror)
     return _result(folder, progress)
@@ -113,6 +113,7 @@ def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
     settings = dataclasses.replace(settings, values={**settings.values, "nbEpoch": num_epochs})
     server = TrackingServer(settings.tracking_uri)
     estimator = _build_estimator(settings)
+    estimator.check_same_tables(identity.get("lookup_tables", []))
     _check_tracking(server, settings, workers=estimator.workers, folder=folder)
     if estimator.workers.is_chief:
         folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from expman.experiment_folder import ExperimentFolder, shell_safe
 from expman.export.publisher import publish
 from expman.export.served_model import ServedModel
 from expman.settings import Settings
-from expman.training import devices, weights_averaging
+from expman.training import devices, lookup_tables, weights_averaging
 from expman.training.batch_hash import batch_hash
 from expman.training.execution_length import steps_per_execution
 from expman.training.experiment_model import ExperimentModel
@@ -158,6 +158,14 @@ class Estimator:
         """
         named = inputs if isinstance(inputs, Mapping) else {self.settings.input_data_name: inputs}
         return self.served.answers(named)
+
+    def table_hashes(self) -> list[str]:
+        """A hash of each lookup table of the network; none of them is a variable."""
+        return lookup_tables.table_hashes(self.model.network)
+
+    def check_same_tables(self, recorded: Sequence[str]) -> None:
+        """See `lookup_tables.check_same_tables`."""
+        lookup_tables.check_same_tables(self.model.network, recorded=recorded, place=self.settings.place_of("model"))
 
     def first_batch_hashes(self) -> dict[str, str | None]:
         """Hash of the first batch of each dataset; None when no seed determines it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,11 +12,11 @@ from expman.errors import UserCodeError
 from expman.export.served_model import ServedModel
 from expman.settings import Settings
 from expman.training.experiment_model import ExperimentModel
+from expman.training.lookup_tables import table_layers
 
 _SERVING_PIPELINE = "get_input_pipeline_serving"
 _POSTPROCESSING = "model_outputs_postprocessing_for_serving"
 _SAMPLE_SIZE = 4
-_LOOKUP_LAYERS = (keras.layers.TextVectorization, keras.layers.StringLookup, keras.layers.IntegerLookup)
 
 
 def build_served_model(settings: Settings, model: ExperimentModel) -> ServedModel:
@@ -38,7 +37,7 @@ def build_served_model(settings: Settings, model: ExperimentModel) -> ServedMode
         return {name: tf.convert_to_tensor(tensor) for name, tensor in outputs.items()}
 
     try:
-        return ServedModel(answer=answer, inputs_spec=inputs_spec, resources=[*_resources(settings), *_table_layers(model.network)])
+        return ServedModel(answer=answer, inputs_spec=inputs_spec, resources=[*_resources(settings), *table_layers(model.network)])
     except (ValueError, TypeError) as error:
         raise UserCodeError(f"{settings.place_of(_SERVING_PIPELINE)}: the model cannot take the inputs that {_SERVING_PIPELINE} "
                             f"declares, {_described(inputs_spec)}: {error}") from error
@@ -104,14 +103,3 @@ def _resources(settings: Settings) -> list[Any]:
     names = {id(value): value for function in settings.functions.values()
              for value in getattr(function, "__globals__", {}).values() if isinstance(value, trackable)}
     return list(names.values())
-
-
-def _table_layers(network: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a network that look words or numbers up in tables, which are no variables; nested ones included."""
-    found = []
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            found += _table_layers(layer)
-        elif isinstance(layer, _LOOKUP_LAYERS):
-            found.append(layer)
-    return found

@@ -9,6 +9,7 @@ from settings_files import write_experiment
 
 import experiments_manager
 from expman import commands
+from expman.errors import TrainingError
 
 WORDS = ["bad", "fine", "good"]
 DATA = ('''    x = np.random.default_rng(0 if raw_data_files_folder == "train" else 1).normal(size=[90, 3]).astype(np.float32)
@@ -49,3 +50,18 @@ def test_a_lookup_within_the_model_is_exported_and_answers_words(tmp_path, kind)
     if kind == "adapted":
         again = commands.restart(result["sessionFolder"], num_epochs=22)
         assert again["loss"] <= result["loss"]
+
+
+def test_a_restart_with_other_words_is_refused(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("bad day\nfine day\ngood day")
+    layers = f'''with open({str(words)!r}) as stream:
+        words = stream.read().split("\\n")
+    encoded = keras.layers.StringLookup(output_mode="one_hot", vocabulary=words)(data)'''
+    short = [pair if pair[0] != "nbEpoch = 2" else ("nbEpoch = 2", "nbEpoch = 1") for pair in SETTINGS]
+    result = experiments_manager.run(write_experiment(tmp_path, *short, model=MODEL.replace("LAYERS", layers)))
+    words.write_text("good day\nfine day\nbad day")
+    with pytest.raises(TrainingError, match="string_lookup.* are not those that the training started with"):
+        commands.restart(result["sessionFolder"], num_epochs=2)
+    words.write_text("bad day\nfine day\ngood day")
+    assert commands.restart(result["sessionFolder"], num_epochs=2)["global_step"] == 12
