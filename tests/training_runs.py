@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -29,7 +30,8 @@ class Interrupt(keras.callbacks.Callback):
 
 def start(file: Path) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, str(ROOT / "experiments_manager.py"), "--usersettings", str(file)],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background ignores it
 
 
 def wait_for_epoch(experiments: Path, epoch: int, process: subprocess.Popen) -> Path:

@@ -21,7 +21,7 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.first_batch import check_on_first_batch
 from expman.training.input_data import InputData
 from expman.training.label_pairing import check_label_pairing
-from expman.training.op_determinism import set_determinism, settle_determinism, wants_determinism
+from expman.training.op_determinism import settle_determinism
 from expman.training.optimizer import build_optimizer
 from expman.training.progress import TrainingProgress
 from expman.training.replica_batches import passes
@@ -60,7 +60,6 @@ class Estimator:
         strategy = devices.distribution_strategy(settings.distribution_strategy, settings.used_gpu_IDs)
         check_replicas(settings, num_replicas=strategy.num_replicas_in_sync)
         self.workers = Workers(strategy)
-        set_determinism(wants_determinism(settings))
         self.train_data = InputData(settings, for_training=True)
         self.validation_data = InputData(settings, for_training=False)
         seed_everything(settings.random_seed)

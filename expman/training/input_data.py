@@ -13,6 +13,7 @@ from expman.errors import TrainingError, UserCodeError
 from expman.settings import Settings
 from expman.training.batch_form import unbatched_fault, what_to_return
 from expman.training.dataset_randomness import MAKES_ITERATORS_LATER, SHUFFLES, is_random_below
+from expman.training.op_determinism import set_determinism, wants_determinism
 from expman.training.op_errors import readable_message
 from expman.training.sample_stream import parts_of_stream
 from expman.training.seeds import seed_epoch, seed_everything
@@ -45,6 +46,7 @@ class InputData:
         self._folder_setting = "raw_data_dir_train" if for_training else "raw_data_dir_val"
         self._samples_setting = "nb_train_samples" if for_training else "nb_val_samples"
         self._described_as = "training data" if for_training else "validation data"
+        set_determinism(wants_determinism(settings))  # TensorFlow then leaves out what reads ahead of Python's draws
         seed_everything(settings.random_seed)
         dataset = self._checked(_built(settings.call(
             _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=getattr(settings, self._folder_setting),

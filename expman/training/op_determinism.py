@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 from tensorflow.python.framework import config as _tensorflow_config  # there is no public way to turn determinism off again
 
 from expman.errors import TrainingError, UserCodeError
 from expman.settings import Settings
-from expman.training.experiment_model import ExperimentModel
 from expman.training.op_errors import DETERMINISM_REMEDY, NO_DETERMINISM
+
+if TYPE_CHECKING:
+    from expman.training.experiment_model import ExperimentModel
 
 _LOGGER = logging.getLogger(__name__)
 
