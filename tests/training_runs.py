@@ -44,6 +44,20 @@ def wait_for_epoch(experiments: Path, epoch: int, process: subprocess.Popen) -> 
     raise AssertionError(f"training ended with {process.returncode}")
 
 
+def killed_within_an_epoch_and_restarted(experiments: Path, process: subprocess.Popen) -> tuple[Path, str]:
+    """Kills the only training below a folder within its third epoch, restarts it to its end; returns folder and log."""
+    folder = wait_for_epoch(experiments, 2, process)
+    while json.loads((folder / "state.json").read_text())["step_in_epoch"] == 0:
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert json.loads((folder / "state.json").read_text())["step_in_epoch"] > 0
+    restarted = subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), "--restart_interrupted", "--model_dir",
+                                str(folder)], capture_output=True, text=True, check=False)
+    assert restarted.returncode == 0, restarted.stderr
+    return folder, restarted.stderr
+
+
 def read_metrics(folder: str | Path) -> list[dict[str, str]]:
     with open(Path(folder) / "metrics.csv", newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from expman.baseline_names import BASELINE_NAMES
 from expman.reports.experiment_records import ExperimentRecord
 from expman.reports.number_text import number_text
-
-_NAMES = {"constant": "constant answer (mean or majority)", "linear": "linear model (linear or logistic regression)"}
 
 
 def baseline_table(record: ExperimentRecord) -> tuple[Sequence[str], Sequence[Sequence[str]]] | None:
@@ -16,7 +15,7 @@ def baseline_table(record: ExperimentRecord) -> tuple[Sequence[str], Sequence[Se
     None for an experiment without `baseline = True`.
     """
     recorded = record.identity.get("baseline")
-    scores = {text: recorded[name] for name, text in _NAMES.items()
+    scores = {text: recorded[name] for name, text in BASELINE_NAMES.items()
               if isinstance(recorded, Mapping) and isinstance(recorded.get(name), Mapping)}
     if not scores:
         return None

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from expman.baseline_names import BASELINE_NAMES
 from expman.errors import ExperimentError, TrainingError
 from expman.settings import Settings
 from expman.training.experiment_model import ExperimentModel
@@ -43,7 +44,8 @@ def measure_baselines(settings: Settings, model: ExperimentModel) -> dict[str, A
 
     Returns:
         'constant' and 'linear': name of the loss or metric → value, as an evaluation of the network has them;
-        'num_train_samples' and 'num_val_samples', about `MOST_SAMPLES` at most; 'validates_on_all': whether no validation sample was left out.
+        'num_train_samples' and 'num_val_samples', about `MOST_SAMPLES` at most; 'validates_on_all': whether no validation
+        sample was left out.
         'linear' is missing where a linear model is of no use.
 
     Raises:
@@ -179,7 +181,6 @@ def told_baselines(settings: Settings, model: ExperimentModel) -> dict[str, Any]
 
 def baseline_lines(baselines: Mapping[str, Any]) -> list[str]:
     """A line for each baseline, with what an evaluation measures."""
-    names = {"constant": "constant answer (mean or majority)", "linear": "linear model (linear or logistic regression)"}
     cut = "" if baselines["validates_on_all"] else f", on the first {baselines['num_val_samples']} samples"
     return [f"baseline, {text}{cut}: " + " ".join(f"val_{metric} {value:.4g}" for metric, value in baselines[name].items())
-            for name, text in names.items() if name in baselines]
+            for name, text in BASELINE_NAMES.items() if name in baselines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -67,6 +68,8 @@ class Estimator:
             self.model = ExperimentModel(settings=settings, features_spec=self.train_data.dataset.element_spec[0])
             self._compile()
             self.not_deterministic_because = settle_determinism(settings, self.model, self.train_data.first_batch)
+            if self.not_deterministic_because:  # for the data that are built again later, too
+                self.settings = dataclasses.replace(settings, values={**settings.values, "deterministic_ops": False})
             forward_seconds = check_on_first_batch(settings, self.model, train_batch=self.train_data.first_batch,
                                                    validation_batch=self.validation_data.first_batch,
                                                    validation_spec=self.validation_data.dataset.element_spec)
@@ -99,7 +102,8 @@ class Estimator:
         """Builds what is served and the user's callbacks, so that a misfit is told before a training writes anything.
 
         Raises:
-            UserCodeError: the served inputs or outputs do not fit to the model or to the data, or the callbacks to the settings.
+            UserCodeError: the served inputs or outputs do not fit to the model or to the data, or the callbacks to the
+                settings.
         """
         _ = self.served, self.served_sample, self.addon_callbacks
 

@@ -31,10 +31,10 @@ class InputData:
         for_training: whether to build the training data (shuffled) or the validation data (not shuffled).
 
     Attributes:
-        dataset: a finite `tf.data.Dataset` of (features, labels); one pass is one epoch. Where `nb_train_samples` is another
+        dataset: a finite `tf.data.Dataset` of (features, labels) or (features, labels, sample weights); one pass is one epoch. Where `nb_train_samples` is another
             number than the data have, each pass goes on where the one before ended.
         steps_per_epoch: batches of a pass; None while it is unknown.
-        first_batch: (features, labels), as tensors.
+        first_batch: one of its elements, as tensors.
 
     Raises:
         UserCodeError: the pipeline raised, or returned something else than the contract says.
@@ -91,9 +91,8 @@ class InputData:
                                 f"(function, None). Got {type(dataset).__name__}.{what_to_return(dataset)}")
         spec = dataset.element_spec
         if not (isinstance(spec, tuple) and len(spec) in (2, 3)):
-            raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels), "
-                                f"or triples (features, labels, sample weights). "
-                                f"Its elements are {spec}.")
+            raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels), or "
+                                f"triples (features, labels, sample weights). Its elements are {spec}.")
         fault = unbatched_fault(spec, self._settings.batch_size)
         if fault:
             raise UserCodeError(f"{place}: the dataset of {_PIPELINE} is not batched: {fault}.")

@@ -16,6 +16,7 @@ from expman.errors import UserCodeError
 from expman.settings import Settings, Unavailable
 from expman.training.experiment_model import ExperimentModel
 from expman.training.sample_weights import unpacked
+from expman.training.told_apart import told_apart
 
 _LOGGER = logging.getLogger(__name__)
 _EQUAL, _DIFFERENT = 1e-6, 1e-3  # relative differences of losses: rounding alone, and more than rounding
@@ -42,12 +43,16 @@ def check_label_pairing(settings: Settings, model: ExperimentModel, batch: tuple
     if num_samples < 2 or not model.runs_without_strategy:
         return
     inputs = model.preprocess(features)
-    outputs = _told_apart(model.infer(inputs), num_samples)
+    outputs = told_apart(model.infer(inputs))
+    moves_together = all(_num_samples(part) == num_samples for part in (inputs, outputs))
     for function, numbers in _measured(settings, model, equal_weights).items():
-        for name in _mispaired(numbers, inputs, outputs, labels):
-            _tell(settings, function, name, predictions=_predictions(model, inputs, outputs, labels), labels=labels)
-        if all(_num_samples(part) == num_samples for part in (inputs, outputs)):
-            for name in _order_dependent(numbers, inputs, outputs, labels):
+        first = _repeatable(numbers, inputs, outputs, labels)
+        moved, alike = numbers(inputs, outputs, _rolled(labels)), numbers(inputs, outputs, _first_repeated(labels))
+        together = numbers(_rolled(inputs), _rolled(outputs), _rolled(labels)) if moves_together else first
+        for name, value in first.items():
+            if _differ(value, alike[name]) > _DIFFERENT and _differ(value, moved[name]) <= _EQUAL:
+                _tell(settings, function, name, predictions=_predictions(model, inputs, outputs, labels), labels=labels)
+            if _differ(value, together[name]) > _DIFFERENT:
                 _LOGGER.warning("%s: %s of %s changes when the samples of a batch change places. Check that it compares each "
                                 "prediction with its own label.", settings.place_of(function), name, function)
 
@@ -67,21 +72,10 @@ def _measured(settings: Settings, model: ExperimentModel, sample_weights: tf.Ten
     return {"get_total_loss": loss, "get_eval_metric_ops": metrics}
 
 
-def _mispaired(numbers: _Numbers, inputs: Any, outputs: Any, labels: Any) -> list[str]:
-    """The names of the numbers that depend on the labels, but not on which sample has which."""
-    first, again = numbers(inputs, outputs, labels), numbers(inputs, outputs, labels)
-    moved = numbers(inputs, outputs, _rolled(labels))
-    replaced = numbers(inputs, outputs, _first_repeated(labels))
-    return [name for name, value in first.items()
-            if value == again[name] and _differ(value, replaced[name]) > _DIFFERENT
-            and _differ(value, moved[name]) <= _EQUAL]
-
-
-def _order_dependent(numbers: _Numbers, inputs: Any, outputs: Any, labels: Any) -> list[str]:
-    """The names of the numbers that change when the samples of the batch change places."""
-    first, again = numbers(inputs, outputs, labels), numbers(inputs, outputs, labels)
-    together = numbers(_rolled(inputs), _rolled(outputs), _rolled(labels))
-    return [name for name, value in first.items() if value == again[name] and _differ(value, together[name]) > _DIFFERENT]
+def _repeatable(numbers: _Numbers, inputs: Any, outputs: Any, labels: Any) -> dict[str, float]:
+    """The numbers that are the same in a second call."""
+    again = numbers(inputs, outputs, labels)
+    return {name: value for name, value in numbers(inputs, outputs, labels).items() if value == again[name]}
 
 
 def _tell(settings: Settings, function: str, name: str, *, predictions: Any, labels: Any) -> None:
@@ -92,8 +86,8 @@ def _tell(settings: Settings, function: str, name: str, *, predictions: Any, lab
             f"{_shape(predictions)} and labels {_shape(labels)}, which are broadcast to "
             f"[{predictions.shape[0]}, {labels.shape[0]}]. Give both one shape: write labels[:, tf.newaxis] for labels or "
             "tf.squeeze(predictions, -1) for predictions, or batch labels as [batch, 1].")
-    _LOGGER.warning("%s: %s of %s depends on the labels, but not on which sample has which: it stays the same when they move to "
-                    "other samples. Check the shapes that it combines.", place, name, function)
+    _LOGGER.warning("%s: %s of %s depends on the labels, but not on which sample has which: it stays the same when they move "
+                    "to other samples. Check the shapes that it combines.", place, name, function)
 
 
 def _are_broadcast(one: tf.Tensor, other: tf.Tensor) -> bool:
@@ -114,18 +108,6 @@ def _num_samples(labels: Any) -> int:
         return 0
     sizes = {int(tensor.shape[0]) for tensor in tensors}
     return sizes.pop() if len(sizes) == 1 else 0
-
-
-def _told_apart(outputs: dict[str, tf.Tensor], num_samples: int) -> dict[str, tf.Tensor]:
-    """Outputs that differ from sample to sample, also where a network that starts at zero gives the same to all."""
-    def apart(tensor: tf.Tensor) -> tf.Tensor:
-        if not tensor.dtype.is_floating or not tensor.shape.rank or tensor.shape[0] != num_samples:
-            return tensor
-        share = np.random.default_rng(0).uniform(size=[num_samples] + [1] * (tensor.shape.rank - 1))
-        share = tf.constant(share, tensor.dtype)
-        return tensor * (1 + 0.1 * share) + 0.01 * share
-
-    return {name: apart(tensor) for name, tensor in outputs.items()}
 
 
 def _rolled(labels: Any) -> Any:

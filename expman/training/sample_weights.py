@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from expman.errors import UserCodeError
 from expman.settings import Settings
+from expman.training.told_apart import told_apart
 
 if TYPE_CHECKING:
     from expman.training.experiment_model import ExperimentModel
@@ -57,17 +58,12 @@ def check_sample_weights(settings: Settings, model: ExperimentModel, batch: tupl
 
 
 def _depends_on_weights(model: ExperimentModel, features: Any, labels: Any, weights: tf.Tensor) -> bool:
-    """Whether it matters to the loss which sample has which weight; True for a single sample.
-
-    Outputs are told apart by noise, so that the losses of an untrained network's samples differ.
-    """
+    """Whether it matters to the loss which sample has which weight; True for a single sample."""
     if weights.shape[0] < 2:
         return True
     inputs = model.preprocess(features)
-    generator = np.random.default_rng(0)
-    outputs = {name: tensor + tf.cast(generator.uniform(0.01, 0.1, tensor.shape), tensor.dtype) if tensor.dtype.is_floating
-               else tensor for name, tensor in model.infer(inputs).items()}
-    drawn = tf.constant(generator.uniform(0.1, 2, weights.shape), tf.float32)
+    outputs = told_apart(model.infer(inputs))
+    drawn = tf.constant(np.random.default_rng(0).uniform(0.1, 2, weights.shape), tf.float32)
     losses = [float(model.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=[], sample_weights=permuted))
               for permuted in (drawn, tf.roll(drawn, 1, axis=0), tf.reverse(drawn, axis=[0]))]
     return not np.allclose(losses, losses[0], rtol=_EQUAL, atol=0)

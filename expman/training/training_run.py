@@ -27,8 +27,8 @@ from expman.training.progress import TrainingProgress
 from expman.training.replica_batches import passes
 from expman.training.seeds import seed_epoch
 from expman.training.training_callbacks import training_callbacks
-from expman.training.weights_averaging import notice_of_short_training
 from expman.training.user_callbacks import given_to_callbacks
+from expman.training.weights_averaging import notice_of_short_training
 
 if TYPE_CHECKING:
     from expman.training.estimator import Estimator

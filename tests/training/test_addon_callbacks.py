@@ -5,20 +5,15 @@ from __future__ import annotations
 import collections
 import json
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
 from settings_files import write_experiment
-from training_runs import read_metrics, start, untimed, wait_for_epoch
+from training_runs import killed_within_an_epoch_and_restarted, read_metrics, start, untimed
 
 from expman import commands
 from expman.errors import SettingsError, UserCodeError
@@ -134,15 +129,7 @@ def test_a_killed_process_gives_the_callbacks_back_what_they_knew_within_an_epoc
     whole = commands.train(experiment(tmp_path / "whole", CALLBACKS["own"], num_epochs=6))["sessionFolder"]
     often = ("steps_per_execution = 1", "steps_per_execution = 1\ncheckpoint_every_seconds = 0.01")
     process = start(experiment(tmp_path / "parts", OWN.replace("WAIT", "0.1"), often, num_epochs=6))
-    folder = wait_for_epoch(tmp_path / "parts" / "experiments", 2, process)
-    while json.loads((folder / "state.json").read_text())["step_in_epoch"] == 0:
-        assert process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert json.loads((folder / "state.json").read_text())["step_in_epoch"] > 0
-    restarted = subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), "--restart_interrupted", "--model_dir",
-                                str(folder)], capture_output=True, text=True, check=False)
-    assert restarted.returncode == 0, restarted.stderr
+    folder, _ = killed_within_an_epoch_and_restarted(tmp_path / "parts" / "experiments", process)
     assert untimed(read_metrics(folder)) == untimed(read_metrics(whole))
 
 

@@ -60,7 +60,7 @@ def test_true_refuses_before_training_with_the_operations_name_and_the_remedy(tm
 def test_auto_on_a_gpu_names_the_operation_trains_without_and_records_it(tmp_path, monkeypatch, caplog, refusing):
     monkeypatch.setattr(devices, "use_gpus", lambda ids: None)
     monkeypatch.setattr("expman.training.experiment_model.model_device", lambda ids: "/cpu:0")
-    gpu = ("served_head =", "used_gpu_IDs = [0]\nserved_head =")
+    gpu = ("served_head =", "used_gpu_IDs = [0]\nbaseline = True\nserved_head =")
     result = experiments_manager.run(write_experiment(tmp_path, refusing, gpu))
     assert "StandIn" in caplog.text and not is_deterministic()
     assert "StandIn" in json.loads(Path(result["sessionFolder"], "experiment.json").read_text())["not_deterministic_because"]

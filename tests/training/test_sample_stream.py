@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import collections
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,9 +11,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
 from settings_files import write_experiment
-from training_runs import read_metrics, start, untimed, wait_for_epoch
+from training_runs import killed_within_an_epoch_and_restarted, read_metrics, start, untimed
 
 from expman import commands
 from expman.settings import load_settings
@@ -125,16 +120,8 @@ def test_a_killed_process_goes_on_within_the_stream_and_within_the_epoch(tmp_pat
     file = experiment(tmp_path / "parts", stream, often, num_epochs=6)
     file.write_text(file.read_text() + SLOW_STEPS)
     process = start(file)
-    folder = wait_for_epoch(tmp_path / "parts" / "experiments", 2, process)
-    while json.loads((folder / "state.json").read_text())["step_in_epoch"] == 0:
-        assert process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert json.loads((folder / "state.json").read_text())["step_in_epoch"] > 0
-    restarted = subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), "--restart_interrupted", "--model_dir",
-                                str(folder)], capture_output=True, text=True, check=False)
-    assert restarted.returncode == 0, restarted.stderr
-    assert "are read again from their start, 2 passes" in restarted.stderr
+    folder, told = killed_within_an_epoch_and_restarted(tmp_path / "parts" / "experiments", process)
+    assert "are read again from their start, 2 passes" in told
     assert untimed(read_metrics(folder)) == untimed(read_metrics(whole))
 
 

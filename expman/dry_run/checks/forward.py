@@ -13,7 +13,6 @@ from expman.errors import CheckError
 from expman.training.estimator import Estimator
 from expman.training.input_data import InputData
 from expman.training.replica_batches import passes
-from expman.training.user_callbacks import user_callbacks
 
 
 def check_forward(run: DryRun) -> Finding:
@@ -35,8 +34,7 @@ def _call_optional_functions(estimator: Estimator) -> None:
     """Those that a training calls later: summaries and callbacks."""
     if estimator.settings.defines("get_validation_summaries"):
         estimator.model.summaries(estimator.validation_data.first_batch)
-    user_callbacks(estimator.settings, model=estimator.model, train_samples=estimator.train_data.first_batch,
-                   val_samples=estimator.validation_data.first_batch)
+    _ = estimator.addon_callbacks
 
 
 def _require_finite(loss: float, data: InputData, *, described_as: str) -> None:
