@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from data_pipelines.table.columns import CategoryColumn, DateColumn, NumberColumn, TableColumn
+from data_pipelines.table.columns import DateColumn, NumberColumn, TableColumn
 from data_pipelines.table.kinds import parse_numbers
 from data_pipelines.table.reading import TableCells, TableFormat
 from data_pipelines.table.target import NumberTarget, TableTarget
