@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expman.declarations import (REQUIRED, Prototype, Setting, choice, flag, integer, list_of, markdown_table, name, number,
-                                 optional, scalar_dict, text)
+from expman.declarations import (REQUIRED, MethodPrototype, Prototype, Setting, choice, flag, integer, list_of, markdown_table, name,
+                                 number, optional, scalar_dict, text)
 from expman.errors import ExperimentError, Problem
 
 SETTINGS: tuple[Setting, ...] = (
@@ -117,13 +117,17 @@ PROTOTYPES: tuple[Prototype, ...] = (
               required=False),
     Prototype("addon_callbacks", ("model", "train_samples", "val_samples"), "a list of Keras callbacks", required=False),
     Prototype("Client_IO", ("clientInitSpecs", "debugMode"),
-              "an object with the methods getInputData(idx), decodeResponse(result) and finalize()"),
+              "an object with the methods getInputData, decodeResponse and finalize; its `served_heads` may name the outputs of "
+              "a request, or a signature such as 'serving_default', instead of `served_head`"),
 )
 
-CLIENT_METHODS: tuple[Prototype, ...] = (  # called by position: their parameters may have other names
-    Prototype("getInputData", ("self", "idx"), "the sample number idx, from 1, or raises StopIteration"),
-    Prototype("decodeResponse", ("self", "result"), "nothing; result is a PredictResponse"),
-    Prototype("finalize", ("self",), "nothing; called once at the end"),
+CLIENT_METHODS: tuple[MethodPrototype, ...] = (
+    MethodPrototype("getInputData", ("idx", "index"),
+                    "an array, or a dict of arrays by input name, for one request; or raises StopIteration. `idx` counts the "
+                    "requests from 1, `index` from 0"),
+    MethodPrototype("decodeResponse", ("result", "outputs"),
+                    "nothing. `result` is a PredictResponse, `outputs` a dict of its arrays by name"),
+    MethodPrototype("finalize", (), "nothing; called once at the end"),
 )
 
 _CLOSE_NAME = 0.8
@@ -165,11 +169,22 @@ def check_settings(namespace: Mapping[str, Any], *, lines: Mapping[str, int], fi
 
 
 def client_faults(client_class: Any) -> list[str]:
-    """What the class `Client_IO` lacks; [] for anything that is no class, which the prototype's check reports."""
+    """What is wrong with the methods of `Client_IO`; [] for anything that is no class, which the prototype's check reports."""
     if not inspect.isclass(client_class):
         return []
-    return [f"method {method.name}({', '.join(method.parameters)}) is missing." for method in CLIENT_METHODS
-            if not callable(getattr(client_class, method.name, None))]
+    faults = []
+    for method in CLIENT_METHODS:
+        fault = method.fault(_bound_method(client_class, method.name))
+        if fault:
+            faults.append(f"method {method.name}({', '.join(['self', *method.parameters[:1]])}) {fault}")
+    return faults
+
+
+def _bound_method(client_class: type, name: str) -> Any:
+    """The method as an object of the class has it; None when there is none."""
+    attribute = inspect.getattr_static(client_class, name, None)
+    bind = getattr(attribute, "__get__", None)
+    return bind(object(), client_class) if bind else attribute
 
 
 def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, str]:
@@ -224,6 +239,9 @@ def prototypes_table() -> str:
         offered = ", ".join(f"`{parameter}`" for parameter in prototype.parameters) or "none"
         kind = " (model file)" if prototype is MODEL_PROTOTYPE else "" if prototype.required else " (optional)"
         rows.append(f"| `{prototype.name}`{kind} | {offered} | {prototype.returns} |")
+    for method in CLIENT_METHODS:
+        offered = ", ".join(f"`{parameter}`" for parameter in method.parameters) or "none"
+        rows.append(f"| `Client_IO.{method.name}` | {offered} | {method.returns} |")
     return "\n".join(rows)
 
 

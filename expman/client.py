@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _STATUS_POLL_SECONDS = 0.2
 _SHORTEST_STATUS_TIMEOUT_SECONDS = 1.0
+_ALL_OUTPUTS = "serving_default"
 _AVAILABLE = 30  # ModelVersionStatus.State.AVAILABLE
 
 
@@ -77,6 +78,7 @@ class ModelClient:
         self._endpoint = endpoint(address, port)
         self._model_name = model_name
         self._signature_name = signature_name
+        self._output_names: tuple[str, ...] = ()
         self._timeout_seconds = timeout_seconds
         self._channel = grpc.insecure_channel(self._endpoint, options=[
             ("grpc.max_receive_message_length", max_message_bytes),
@@ -114,6 +116,12 @@ class ModelClient:
                 f"({obstacle}). Start one by `experiments_manager.py --start_server --model_dir FOLDER`, "
                 "or correct tensorflow_server_address and tensorflow_server_port in the settings file.")
 
+    def ask_for(self, heads: Sequence[str] | str) -> None:
+        """Replaces the signature: some outputs by their names, or all those of the signature of that name."""
+        is_signature = isinstance(heads, str)
+        self._signature_name = heads if is_signature else _ALL_OUTPUTS
+        self._output_names = () if is_signature else tuple(heads)
+
     def predict(self, inputs: Mapping[str, np.ndarray]) -> PredictResponse:
         """Sends one request.
 
@@ -131,6 +139,7 @@ class ModelClient:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._model_name
         request.model_spec.signature_name = self._signature_name
+        request.output_filter.extend(self._output_names)
         for name, values in inputs.items():
             request.inputs[name].CopyFrom(to_tensor_proto(values, typed_fields=False))
         try:
@@ -203,7 +212,7 @@ def run_client(*, client_io_class: type, client_init_specs: dict[str, Any], mode
         client_io_class: the settings file's `Client_IO`.
         client_init_specs, debug: passed to its `__init__`, if declared, as `clientInitSpecs` and `debugMode`.
         model_name, address, port: whom to ask.
-        signature_name: what to ask for: the settings' `served_head`.
+        signature_name: what to ask for, unless `Client_IO` has `served_heads`: the settings' `served_head`.
         input_name: names the input when `getInputData` returns an array; a dict brings its own names.
         wait_seconds: how long the server may take to be ready.
         timeout_seconds: how long a request may take.
@@ -219,6 +228,8 @@ def run_client(*, client_io_class: type, client_init_specs: dict[str, Any], mode
                      timeout_seconds=timeout_seconds, max_message_bytes=max_message_bytes) as client:
         client.wait_until_ready(wait_seconds)
         with opened_client_io(client_io_class, client_init_specs=client_init_specs, debug=debug) as client_io:
+            if (heads := client_io.served_heads) is not None:
+                client.ask_for(heads)
             latencies_seconds = _run_requests(client, client_io, input_name=input_name, num_requests=num_requests)
     summary = LatencySummary.of(latencies_seconds)
     print(summary, flush=True)

@@ -18,6 +18,7 @@ from expman.user_module import user_code
 _LOGGER = logging.getLogger(__name__)
 
 _CLASS = next(prototype for prototype in checker.PROTOTYPES if prototype.name == "Client_IO")
+_METHODS = {method.name: method for method in checker.CLIENT_METHODS}
 
 
 def check_client_io(client_io_class: type) -> None:
@@ -68,19 +69,34 @@ class ClientIO:
         offered = {"clientInitSpecs": client_init_specs, "debugMode": debug}
         self._client_io = _called("__init__", client_io_class, **_CLASS.select(client_io_class, offered))
 
+    @property
+    def served_heads(self) -> list[str] | str | None:
+        """The outputs that the class or the object asks for, or the name of a signature; None: it leaves that to the settings.
+
+        Raises:
+            UserCodeError: it is neither.
+        """
+        heads = getattr(self._client_io, "served_heads", None)
+        is_name = isinstance(heads, str) and heads
+        is_list = isinstance(heads, (list, tuple)) and heads and all(isinstance(head, str) and head for head in heads)
+        if heads is None or is_name:
+            return heads
+        if not is_list:
+            raise UserCodeError("Client_IO.served_heads must be a list of outputs, such as ['code', 'prediction'], or the name "
+                                f"of a signature, such as 'serving_default' for all outputs. Got {heads!r}.")
+        return list(heads)
+
     def input_data(self, index: int) -> np.ndarray | dict[str, np.ndarray]:
         """The input of one request.
 
         Arguments:
-            index: counts the requests, from 1; a parameter that the user names `index` counts from 0.
+            index: counts the requests, from 1; see `checker.CLIENT_METHODS` for what the method is told.
 
         Raises:
             StopIteration: there is no more input.
             UserCodeError: the method raised, or returned neither an array nor a dict of arrays.
         """
-        method = self._client_io.getInputData
-        counts_from_0 = "index" in inspect.signature(method).parameters
-        data = _called("getInputData", method, index - 1 if counts_from_0 else index)
+        data = self._call("getInputData", idx=index, index=index - 1)
         if isinstance(data, (np.ndarray, np.generic)):
             return np.asarray(data)
         if not isinstance(data, dict) or not data:
@@ -100,18 +116,19 @@ class ClientIO:
             StopIteration: the user's code wants no further request.
             UserCodeError: the method raised.
         """
-        method = self._client_io.decodeResponse
-        parameters = inspect.signature(method).parameters
-        if "outputs" not in parameters:
-            _called("decodeResponse", method, response)
-            return
-        arguments = [response] if next(iter(parameters)) != "outputs" else []
-        outputs = {name: to_numpy(tensor) for name, tensor in response.outputs.items()}
-        _called("decodeResponse", method, *arguments, outputs=outputs)
+        offered = {"result": response}
+        if "outputs" in inspect.signature(self._client_io.decodeResponse).parameters:
+            offered["outputs"] = {name: to_numpy(tensor) for name, tensor in response.outputs.items()}
+        self._call("decodeResponse", **offered)
 
     def finalize(self) -> None:
         """Raises UserCodeError if the method raised."""
-        _called("finalize", self._client_io.finalize)
+        self._call("finalize")
+
+    def _call(self, name: str, **offered: Any) -> Any:
+        method = getattr(self._client_io, name)
+        bound = _METHODS[name].bind(method, offered)
+        return _called(name, method, *bound.args, **bound.kwargs)
 
 
 def _called(name: str, method: Callable[..., Any], *arguments: Any, **keyword_arguments: Any) -> Any:

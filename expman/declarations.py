@@ -179,9 +179,7 @@ class Prototype:
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 return f"parameter '{parameter.name}' must not be positional-only: it is passed by keyword."
-            is_needed = parameter.default is parameter.empty and parameter.kind in (
-                parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-            if is_needed and parameter.name not in self.parameters:
+            if _is_needed(parameter) and parameter.name not in self.parameters:
                 known = ", ".join(self.parameters) or "none"
                 return (f"declares the unknown parameter '{parameter.name}'. Known parameters: {known}. "
                         "Rename it, or give it a default value.")
@@ -194,3 +192,52 @@ class Prototype:
             return dict(offered)
         names = {parameter.name for parameter in declared}
         return {key: value for key, value in offered.items() if key in names}
+
+
+@dataclass(frozen=True)
+class MethodPrototype(Prototype):
+    """A method that declares those of the offered parameters that it needs, in any order.
+
+    Where the first of them is not declared by its name, a parameter of any other name gets its argument.
+    """
+
+    def fault(self, function: Any) -> str | None:
+        """None when the bound method can be called with the offered parameters, else what is wrong with it."""
+        if not callable(function):
+            return "is missing."
+        signature = inspect.signature(function)
+        stand_in = self._stand_in(signature)
+        unknown = [parameter.name for parameter in signature.parameters.values()
+                   if _is_needed(parameter) and parameter.name not in (*self.parameters, stand_in)]
+        if not unknown:
+            return None
+        known = ", ".join(self.parameters) or "none"
+        return (f"declares the unknown parameter '{unknown[0]}'. Known parameters: {known}. "
+                "Rename it, or give it a default value.")
+
+    def bind(self, method: Callable[..., Any], offered: Mapping[str, Any]) -> inspect.BoundArguments:
+        """The arguments for a bound method that has no fault; those that are not offered keep their default."""
+        signature = inspect.signature(method)
+        stand_in = self._stand_in(signature)
+        bound = signature.bind_partial()
+        for parameter in signature.parameters.values():
+            name = self.parameters[0] if parameter.name == stand_in else parameter.name
+            if name in offered:
+                is_tuple = parameter.kind is parameter.VAR_POSITIONAL
+                bound.arguments[parameter.name] = (offered[name],) if is_tuple else offered[name]
+        return bound
+
+    def _stand_in(self, signature: inspect.Signature) -> str | None:
+        """The parameter that takes the place of the first that is offered; a needed one before one that begins the list."""
+        names = list(signature.parameters)
+        if not self.parameters or self.parameters[0] in names:
+            return None
+        needed = [name for name in names if name not in self.parameters and _is_needed(signature.parameters[name])]
+        first = [name for name in names[:1] if name not in self.parameters
+                 and signature.parameters[name].kind not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)]
+        return next(iter([*needed, *first]), None)
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    """Whether each caller must pass it."""
+    return parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)

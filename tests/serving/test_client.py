@@ -124,6 +124,39 @@ def test_index_counts_from_0_and_outputs_are_arrays_by_name(affine_port: int) ->
         np.testing.assert_allclose(outputs["y"], 2 * _X)
 
 
+@pytest.mark.parametrize(("signature", "heads", "expected"), [
+    ("serving_default", ["z"], {"z": -2 * _X}), ("serving_default", ["z", "y"], {"y": 2 * _X, "z": 3 * _X}),
+    ("with_shift", "serving_default", {"y": 2 * _X, "z": -2 * _X}), ("with_shift", ("y",), {"y": 2 * _X})])
+@pytest.mark.parametrize("is_of_the_object", [False, True])
+def test_one_request_brings_the_outputs_that_client_io_names(
+        affine_port: int, signature: str, heads: Any, expected: dict, is_of_the_object: bool) -> None:
+    seen = []
+
+    class Several(RecordingClientIO):
+        def __init__(self, clientInitSpecs: dict, debugMode: bool) -> None:
+            super().__init__(clientInitSpecs, debugMode)
+            if is_of_the_object:
+                self.served_heads = heads
+
+        def decodeResponse(self, outputs: dict[str, np.ndarray]) -> None:
+            seen.append(outputs)
+
+    if not is_of_the_object:
+        Several.served_heads = heads
+    summary, _ = drive(Several, affine_port, signature_name=signature)
+    assert summary.num_requests == len(seen) == 1 and seen[0].keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(seen[0][name], values, rtol=1e-6)
+
+
+def test_an_output_that_the_model_has_not_is_named_with_those_that_it_has(affine_port: int) -> None:
+    class Wrong(RecordingClientIO):
+        served_heads = ["nowhere"]
+
+    with pytest.raises(ClientError, match="request 1: INVALID_ARGUMENT: .*nowhere.*y.*z"):
+        drive(Wrong, affine_port)
+
+
 @pytest.mark.parametrize("num_requests", [-1, 100])
 @pytest.mark.parametrize("method", ["getInputData", "decodeResponse"])
 def test_stop_iteration_ends_the_requests(affine_port: int, num_requests: int, method: str) -> None:
