@@ -12,10 +12,8 @@ import numpy as np
 
 from expman.client_io import ClientIO, check_client_io, opened_client_io
 from expman.errors import ClientError, UserCodeError
+from expman.saved_models import tensor_codec
 from expman.serving.endpoint import endpoint
-# Offered to Client_IO authors: much faster on answers than tf.make_ndarray.
-from expman.saved_models.tensor_codec import to_numpy as to_numpy
-from expman.saved_models.tensor_codec import to_tensor_proto
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
     from expman.settings import Settings
+
+to_numpy = tensor_codec.to_numpy  # offered to authors of Client_IO: much faster on answers than tf.make_ndarray
 
 _STATUS_POLL_SECONDS = 0.2
 _SHORTEST_STATUS_TIMEOUT_SECONDS = 1.0
@@ -141,7 +141,7 @@ class ModelClient:
         request.model_spec.signature_name = self._signature_name
         request.output_filter.extend(self._output_names)
         for name, values in inputs.items():
-            request.inputs[name].CopyFrom(to_tensor_proto(values, typed_fields=False))
+            request.inputs[name].CopyFrom(tensor_codec.to_tensor_proto(values, typed_fields=False))
         try:
             return self._prediction_service.Predict(request, timeout=self._timeout_seconds)
         except grpc.RpcError as error:
