@@ -1,4 +1,4 @@
-"""Resizes images by filters that give the same picture from OpenCV, Pillow and TensorFlow."""
+"""Resizes images by filters that give the same picture from OpenCV, Pillow, TensorFlow and Keras."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from data_pipelines.checks import one_of, whole_number
 if TYPE_CHECKING:
     import tensorflow as tf
 
-ENGINES = {"antialias": ("pillow", "tensorflow"), "bilinear": ("opencv", "tensorflow"), "area": ("opencv", "tensorflow")}
-_DTYPES = ("uint8", "uint16", "float32")
+ENGINES = {"antialias": ("pillow", "tensorflow", "keras"), "bilinear": ("opencv", "tensorflow"), "area": ("opencv", "tensorflow")}
+_OF_GRAPHS = ("tensorflow", "keras")
+_DTYPES = ("uint8", "int8", "uint16", "int16", "float16", "float32")
+_KNOWN_TO_ALL = ("uint8", "uint16", "float32")  # float32 holds the values of the others
 _LAYOUTS = ("channels_last", "channels_first")
 
 
@@ -23,14 +25,15 @@ def resize(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str = "
     The three filters give different pictures: use the same one in training and in the client. Whole numbers are rounded.
 
     Arguments:
-        image: `[height, width, bands]` or `[batch, height, width, bands]`, or with the bands before the height; uint8, uint16
-            or float32; an array, or a tensor, also of a graph. Each band, opacity among them, is resized on its own.
+        image: `[height, width]`, `[height, width, bands]` or `[batch, height, width, bands]`, or with the bands before the
+            height; uint8, int8, uint16, int16, float16 or float32; an array, or a tensor, also of a graph. Each band, opacity
+            among them, is resized on its own.
         size: (height, width).
         filter: 'antialias': a triangle as wide as the step between pixels, as Pillow's BILINEAR and TensorFlow's and Keras'
             bilinear with antialias; 'bilinear': the four nearest pixels, as OpenCV's INTER_LINEAR and TensorFlow's bilinear;
             'area': the mean over the pixel's area, as OpenCV's INTER_AREA (where both sides shrink) and TensorFlow's area.
-        engine: 'pillow' ('antialias'), 'opencv' ('bilinear', 'area') or 'tensorflow'. 'auto': tensors by TensorFlow, arrays
-            by the other one.
+        engine: 'pillow' or 'keras' ('antialias'), 'opencv' ('bilinear', 'area') or 'tensorflow'. 'auto': tensors by
+            TensorFlow, arrays by Pillow or OpenCV.
         data_format: 'channels_last' or 'channels_first'.
 
     Returns:
@@ -46,13 +49,15 @@ def resize(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str = "
         raise ValueError(f"size must be (height, width). Got {size!r}.")
     for side in size:
         whole_number("size", side, 1)
-    is_array = isinstance(image, np.ndarray)
     _check_image(image)
+    if len(image.shape) == 2:
+        return resize(image[..., None], size, filter, engine)[..., 0]
+    is_array = isinstance(image, np.ndarray)
     if engine == "auto":
         engine = ENGINES[filter][0] if is_array else "tensorflow"
-    if engine == "tensorflow":
+    if engine in _OF_GRAPHS:
         from data_pipelines.images.resizing_in_graph import resized_tensor
-        resized = resized_tensor(image, size, filter, data_format)
+        resized = resized_tensor(image, size, filter, engine, data_format)
         return resized.numpy() if is_array else resized
     if is_array:
         return _resized_array(image, size, filter, data_format)
@@ -68,8 +73,8 @@ def _check_image(image: Any) -> None:
     if getattr(dtype, "name", None) not in _DTYPES:
         raise ValueError(f"image must be an array or a tensor of {', '.join(_DTYPES)}. "
                          f"Got {getattr(dtype, 'name', type(image).__name__)}. Convert it before.")
-    if len(image.shape) not in (3, 4) or 0 in tuple(image.shape):
-        raise ValueError("image must be [height, width, bands] or [batch, height, width, bands], none of them 0. "
+    if len(image.shape) not in (2, 3, 4) or 0 in tuple(image.shape):
+        raise ValueError("image must be [height, width], [height, width, bands] or [batch, height, width, bands], none 0. "
                          f"Its shape is {list(image.shape)}.")
 
 
@@ -79,8 +84,9 @@ def _resized_array(image: np.ndarray, size: tuple[int, int], filter: str, data_f
         image = np.moveaxis(image, -1, -3)
     planes = image.reshape(-1, *image.shape[-2:])
     one = _by_pillow if filter == "antialias" else _by_opencv
-    resized = np.stack([one(np.ascontiguousarray(plane), size, filter) for plane in planes])
-    resized = resized.reshape(*image.shape[:-2], *size)
+    known_dtype = image.dtype if image.dtype.name in _KNOWN_TO_ALL else np.float32
+    resized = np.stack([one(np.ascontiguousarray(plane, known_dtype), size, filter) for plane in planes])
+    resized = _as_dtype(resized, image.dtype).reshape(*image.shape[:-2], *size)
     return np.ascontiguousarray(np.moveaxis(resized, -3, -1)) if data_format == "channels_last" else resized
 
 
@@ -101,4 +107,10 @@ def _by_opencv(plane: np.ndarray, size: tuple[int, int], filter: str) -> np.ndar
     shrunk = (min(width, plane.shape[1]), min(height, plane.shape[0]))
     values = cv2.resize(cv2.resize(values, shrunk, interpolation=cv2.INTER_AREA), (width, height),
                         interpolation=cv2.INTER_AREA)
-    return values if plane.dtype == np.float32 else np.rint(values).astype(plane.dtype)
+    return _as_dtype(values, plane.dtype)
+
+
+def _as_dtype(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    if values.dtype == dtype:
+        return values
+    return np.rint(values).astype(dtype) if np.issubdtype(dtype, np.integer) else values.astype(dtype)

@@ -1,29 +1,32 @@
-"""Resizes images by TensorFlow, also in a graph and at sizes that are unknown when it is made."""
+"""Resizes images by TensorFlow or Keras, also in a graph and at sizes that are unknown when it is made."""
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 
-def resized_tensor(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str,  # noqa: A002  (field's word)
+def resized_tensor(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str, engine: str,  # noqa: A002
                    data_format: str) -> tf.Tensor:
     """What `resize` promises, for checked arguments.
 
-    16 bits are resized by float64 matrices: TensorFlow's own float32 coordinates are wrong by several levels there.
+    Whole numbers of 16 bits are resized by float64 matrices: the float32 coordinates of TensorFlow and Keras are wrong by several
+    levels there.
     """
     image = tf.convert_to_tensor(image)
     dtype = image.dtype
     if data_format == "channels_first":
         image = _moved(image, [1, 2, 0])
-    if dtype == tf.uint16:
+    if dtype in (tf.uint16, tf.int16):
         rows, columns = (_weights(tf.shape(image)[axis], side, filter) for axis, side in zip((-3, -2), size))
         resized = tf.einsum("ih,...hwc,jw->...ijc", rows, tf.cast(image, tf.float64), columns)
+    elif engine == "keras":
+        resized = keras.ops.image.resize(tf.cast(image, tf.float32), size, antialias=True, data_format="channels_last")
     else:
         method = "area" if filter == "area" else "bilinear"
         resized = tf.image.resize(image, size, method=method, antialias=filter == "antialias")
-    if dtype != tf.float32:
-        resized = tf.cast(tf.round(resized), dtype)
+    resized = tf.cast(tf.round(resized) if dtype.is_integer else resized, dtype)
     return _moved(resized, [2, 0, 1]) if data_format == "channels_first" else resized
 
 
