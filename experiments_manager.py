@@ -19,8 +19,10 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -104,21 +106,24 @@ def _look(options: Any) -> None:
 
 
 def _print_result(result: Mapping[str, Any]) -> None:
+    from expman.running_servers import start_command
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, float))
-    folder = result["sessionFolder"]
-    print(f"best evaluation: {metrics}\nexperiment folder: {folder}\nnewest export: {result['last_exported_model']}\n"
-          f"next: python experiments_manager.py --start_server --model_dir {folder}\n"
-          f"      tensorboard --logdir {folder}")
+    folder, export = result["sessionFolder"], result["last_exported_model"]
+    served_as = f", served as '{Path(export).parent.name}'" if export else ""
+    print(f"best evaluation: {metrics}\nexperiment folder: {folder}\nnewest export: {export}{served_as}\n"
+          f"next: {start_command(folder)}\n"
+          f"      tensorboard --logdir {shlex.quote(folder)}")
 
 
 def _print_sweep(result: Any) -> None:
+    from expman.running_servers import start_command
     best = result.best
     hparams = ", ".join(f"{name} {value}" for name, value in best.hparams.items())
     failed = f", {result.num_failed} of them failed" if result.num_failed else ""
     print(f"{result.num_trials} trials{failed}\nbest trial: {best.number}, {best.value:.5g}, {hparams}\n"
           f"best experiment: {best.folder.path}\npictures: {result.folder / 'pictures'}\n"
-          f"next: python experiments_manager.py --start_server --model_dir {result.best_link}\n"
-          f"      python experiments_manager.py --report {result.folder}")
+          f"next: {start_command(result.best_link)}\n"
+          f"      python experiments_manager.py --report {shlex.quote(str(result.folder))}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from expman.declarations import (REQUIRED, MethodPrototype, Prototype, Setting, 
 from expman.errors import ExperimentError, Problem
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("session_name", name(), "first part of the experiment folder's name; also the served model's name"),
+    Setting("session_name", name(), "first part of the experiment folder's name, and the served model's name; odd characters "
+            "become '-' in both"),
     Setting("workingFolder", name(), "parent of the experiment's folder, e.g. 'experiments/curve_fitting'"),
     Setting("model_file", name(), "the model file; relative to the settings file, else to the current folder"),
     Setting("user_files", list_of(name(), "str"),

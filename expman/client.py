@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from array import array
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from expman.client_io import ClientIO, check_client_io, opened_client_io
 from expman.errors import ClientError, UserCodeError
+from expman.running_servers import start_command
 from expman.saved_models import tensor_codec
 from expman.serving.endpoint import endpoint
 
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
 
     from expman.settings import Settings
 
+_LOGGER = logging.getLogger(__name__)
+
 to_numpy = tensor_codec.to_numpy  # offered to authors of Client_IO: much faster on answers than tf.make_ndarray
 
 _STATUS_POLL_SECONDS = 0.2
+_SILENT_SECONDS = 1.0  # a wait that is no longer is not told
 _SHORTEST_STATUS_TIMEOUT_SECONDS = 1.0
 _ALL_OUTPUTS = "serving_default"
 _AVAILABLE = 30  # ModelVersionStatus.State.AVAILABLE
@@ -67,10 +72,11 @@ class ModelClient:
         signature_name: the signature that each request asks for; '' for `serving_default`.
         timeout_seconds: how long a request may take.
         max_message_bytes: the largest message, both directions.
+        start_command: what starts such a server, for messages.
     """
 
     def __init__(self, *, address: str, port: int, model_name: str, signature_name: str, timeout_seconds: float,
-                 max_message_bytes: int) -> None:
+                 max_message_bytes: int, start_command: str) -> None:
         import grpc
 
         from expman.service_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
@@ -80,6 +86,8 @@ class ModelClient:
         self._signature_name = signature_name
         self._output_names: tuple[str, ...] = ()
         self._timeout_seconds = timeout_seconds
+        self._remedy = (f"Start one by `{start_command}`, say by --port where one runs, or correct "
+                        "tensorflow_server_address and tensorflow_server_port in the settings file.")
         self._channel = grpc.insecure_channel(self._endpoint, options=[
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
@@ -99,22 +107,25 @@ class ModelClient:
         self._channel.close()
 
     def wait_until_ready(self, wait_seconds: float) -> None:
-        """Returns as soon as the server can be reached and has a version of the model available.
+        """Returns as soon as the server can be reached and has a version of the model available; tells when that takes long.
 
         Raises:
             ClientError: not so within `wait_seconds`; or the server cannot tell the state of a model.
         """
-        deadline = time.monotonic() + wait_seconds
-        obstacle = self._obstacle(wait_seconds)
-        while obstacle is not None and (remaining_seconds := deadline - time.monotonic()) > 0:
+        started = time.monotonic()
+        is_told = False
+        obstacle = self._obstacle(min(wait_seconds, _SILENT_SECONDS))
+        while obstacle is not None and (remaining_seconds := started + wait_seconds - time.monotonic()) > 0:
+            if not is_told and time.monotonic() - started >= _SILENT_SECONDS:
+                is_told = True
+                _LOGGER.warning("waiting up to %g s for model '%s' on a server at %s (%s). %s", wait_seconds, self._model_name,
+                                self._endpoint, obstacle, self._remedy)
             time.sleep(min(_STATUS_POLL_SECONDS, remaining_seconds))
             # Asked in a hurry at the very end, a server that does answer would look like none.
-            obstacle = self._obstacle(max(remaining_seconds, _SHORTEST_STATUS_TIMEOUT_SECONDS))
+            obstacle = self._obstacle(max(remaining_seconds if is_told else _SILENT_SECONDS, _SHORTEST_STATUS_TIMEOUT_SECONDS))
         if obstacle is not None:
-            raise ClientError(
-                f"no server at {self._endpoint} had model '{self._model_name}' ready within {wait_seconds:g} s "
-                f"({obstacle}). Start one by `experiments_manager.py --start_server --model_dir FOLDER`, "
-                "or correct tensorflow_server_address and tensorflow_server_port in the settings file.")
+            raise ClientError(f"no server at {self._endpoint} had model '{self._model_name}' ready within {wait_seconds:g} s "
+                              f"({obstacle}). {self._remedy}")
 
     def ask_for(self, heads: Sequence[str] | str) -> None:
         """Replaces the signature: some outputs by their names, or all those of the signature of that name."""
@@ -200,12 +211,12 @@ def run_experiment_client(settings: Settings, *, model_dir: Path, model_name: st
         signature_name=settings.served_head, input_name=settings.input_data_name,
         address=settings.tensorflow_server_address, port=port, wait_seconds=settings.wait_for_server_ready_int_secs,
         timeout_seconds=settings.serving_client_timeout_int_secs, max_message_bytes=settings.grpc_max_message_length,
-        num_requests=num_requests, debug=debug)
+        num_requests=num_requests, debug=debug, start_command=start_command(model_dir))
 
 
 def run_client(*, client_io_class: type, client_init_specs: dict[str, Any], model_name: str, signature_name: str,
                input_name: str, address: str, port: int, wait_seconds: float, timeout_seconds: float,
-               max_message_bytes: int, num_requests: int, debug: bool) -> LatencySummary:
+               max_message_bytes: int, num_requests: int, debug: bool, start_command: str) -> LatencySummary:
     """Asks a server what the user's Client_IO provides and hands it the answers; prints the latency at the end.
 
     Arguments:
@@ -218,6 +229,7 @@ def run_client(*, client_io_class: type, client_init_specs: dict[str, Any], mode
         timeout_seconds: how long a request may take.
         max_message_bytes: the largest message, both directions.
         num_requests: negative: until `StopIteration`, which ends the requests in any case.
+        start_command: what starts such a server, for messages.
 
     Raises:
         UserCodeError: Client_IO lacks a method, raised, or returned no arrays.
@@ -225,7 +237,8 @@ def run_client(*, client_io_class: type, client_init_specs: dict[str, Any], mode
     """
     check_client_io(client_io_class)
     with ModelClient(address=address, port=port, model_name=model_name, signature_name=signature_name,
-                     timeout_seconds=timeout_seconds, max_message_bytes=max_message_bytes) as client:
+                     timeout_seconds=timeout_seconds, max_message_bytes=max_message_bytes,
+                     start_command=start_command) as client:
         client.wait_until_ready(wait_seconds)
         with opened_client_io(client_io_class, client_init_specs=client_init_specs, debug=debug) as client_io:
             if (heads := client_io.served_heads) is not None:

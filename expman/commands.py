@@ -17,6 +17,7 @@ from expman.data_statistics import restore_statistics, statistics_of
 from expman.errors import UsageError
 from expman.experiment_folder import ExperimentFolder, write_atomically
 from expman.recorded_settings import warn_of_other_settings
+from expman.running_servers import announced, newest_server, start_command
 from expman.settings import Settings, load_settings
 from expman.tensorflow_notices import start_tensorflow
 from expman.tracking.background_mirror import mirrored
@@ -169,7 +170,8 @@ def start_server(model_dir: str, *, engine: str, port: int | None = None, rest_p
         rest_port=settings["tensorflow_server_rest_port"] if rest_port is None else rest_port,
         on_gpu=settings["serve_on_gpu"], gpu_memory_fraction=gpu_memory_fraction,
         max_message_bytes=settings["grpc_max_message_length"], num_workers=num_workers,
-        batching_file=None if batching is None else Path(batching or DEFAULT_BATCHING_FILE).resolve()), engine=engine)
+        batching_file=None if batching is None else Path(batching or DEFAULT_BATCHING_FILE).resolve()), engine=engine,
+        announce=lambda service: announced(folder.servers, port=service.port, rest_port=service.rest_port))
 
 
 def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug: bool = False) -> None:
@@ -178,7 +180,7 @@ def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug
     Arguments:
         model_dir: the experiment's folder.
         num_requests: how many samples to send; negative: until `getInputData` raises StopIteration.
-        port: replaces `tensorflow_server_port`.
+        port: where the server is; None: where the newest one of the experiment runs, else `tensorflow_server_port`.
         debug: passed to `Client_IO` as `debugMode`.
     """
     folder = ExperimentFolder.open(model_dir)
@@ -186,8 +188,23 @@ def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug
     settings = load_experiment(folder)
     from expman.client import run_experiment_client
     run_experiment_client(settings, model_dir=folder.path, model_name=name,
-                          port=settings.tensorflow_server_port if port is None else port,
+                          port=_server_port(folder, settings) if port is None else port,
                           num_requests=num_requests, debug=debug)
+
+
+def _server_port(folder: ExperimentFolder, settings: Settings) -> int:
+    """Where a client finds the server of an experiment.
+
+    Raises:
+        UsageError: none runs, and the settings leave the port open.
+    """
+    server = newest_server(folder.servers)
+    if server is not None:
+        return server.port
+    if settings.tensorflow_server_port == 0:
+        raise UsageError(f"No server of {folder.path} runs on this machine, and tensorflow_server_port is 0, which stands for "
+                         f"any free port. Start one by `{start_command(folder.path)}`, or say where it is by --port.")
+    return settings.tensorflow_server_port
 
 
 def sweep(sweep_file: str | os.PathLike[str], *, engine: str = "local", ray_address: str | None = None,

@@ -45,6 +45,7 @@ class ExperimentFolder:
         self.model_variables_file = self.path / "model_variables.pkl"
         self.checkpoints = self.path / "checkpoints"
         self.exports = self.path / "export"
+        self.servers = self.path / "servers"
         self.train_logs = self.path / "logs" / "train"
         self.validation_logs = self.path / "logs" / "validation"
         self.profile_logs = self.path / "logs" / "profile"

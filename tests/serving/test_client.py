@@ -23,6 +23,7 @@ from serving_models import (
 
 from expman.client import LatencySummary, run_client, to_numpy
 from expman.errors import ClientError, UserCodeError
+from expman.running_servers import start_command
 
 _X = np.array([[1, 2], [3, 4]], np.float32)
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -61,7 +62,7 @@ def drive(client_io_class: type, port: int, **changes: Any) -> tuple[LatencySumm
         "client_io_class": client_io_class, "client_init_specs": {"events": events}, "model_name": "m",
         "signature_name": "serving_default", "input_name": "x", "address": "127.0.0.1", "port": port,
         "wait_seconds": 30, "timeout_seconds": 30, "max_message_bytes": MAX_MESSAGE_BYTES, "num_requests": 1,
-        "debug": False, **changes})
+        "debug": False, "start_command": start_command("experiments/m"), **changes})
     return summary, events
 
 
@@ -303,13 +304,19 @@ def test_timeout_names_the_limit_and_the_setting(tmp_path: Path) -> None:
     assert events.count(("finalize",)) == 1
 
 
-def test_unreachable_server_is_named_with_the_command_that_starts_one() -> None:
+@pytest.mark.parametrize(("wait_seconds", "num_told"), [(1, 0), (1.5, 1)])
+def test_unreachable_server_is_named_with_the_command_that_starts_one(
+        wait_seconds: float, num_told: int, caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     events: list = []
     with pytest.raises(ClientError) as caught:
-        drive(RecordingClientIO, port, events=events, wait_seconds=1)
+        drive(RecordingClientIO, port, events=events, wait_seconds=wait_seconds)
+    assert len(caplog.messages) == num_told
+    for told in caplog.messages:
+        assert told.startswith(f"waiting up to 1.5 s for model 'm' on a server at 127.0.0.1:{port} (nothing answers there). ")
+        assert "by --port" in told and "--start_server --model_dir experiments/m`" in told
     message = str(caught.value)
-    assert f"127.0.0.1:{port}" in message and "within 1 s" in message
+    assert f"127.0.0.1:{port}" in message and f"within {wait_seconds} s" in message and "by --port" in message
     assert "experiments_manager.py --start_server --model_dir" in message
     assert "\n" not in message
     assert events == []

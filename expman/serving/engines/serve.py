@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import shlex
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from expman.errors import ServingError, UsageError
 from expman.serving.endpoint import available_port
@@ -36,12 +38,14 @@ _WHAT_TO_INSTALL = {
 }
 
 
-def serve(service: Service, *, engine: str) -> int:
+def serve(service: Service, *, engine: str,
+          announce: Callable[[Service], AbstractContextManager[None]] = contextlib.nullcontext) -> int:
     """Serves a model until SIGINT or SIGTERM. Works in the main thread only.
 
     Arguments:
         service: what and where.
         engine: one of `ENGINES`; for 'auto' see `chosen_engine`.
+        announce: told the service as it runs, with its ports; entered before the server starts, left when it has ended.
 
     Returns:
         The exit code for the shell.
@@ -65,7 +69,13 @@ def serve(service: Service, *, engine: str) -> int:
         available_port(service.address, service.rest_port)
     if service.rest_port == port:
         raise ServingError(f"gRPC and REST cannot both have port {port}. Change tensorflow_server_rest_port.")
-    command = _COMMANDS[engine](dataclasses.replace(service, base_path=service.base_path.resolve(), port=port))
+    service = dataclasses.replace(service, base_path=service.base_path.resolve(), port=port)
+    with announce(service):
+        return _run(service, engine)
+
+
+def _run(service: Service, engine: str) -> int:
+    command = _COMMANDS[engine](service)
     print(shlex.join(command), flush=True)
     if engine == "embedded":
         from expman.serving.__main__ import serve_flags
