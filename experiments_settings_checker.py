@@ -102,7 +102,11 @@ MODEL_PROTOTYPE = Prototype("model", ("data", "n_outputs", "hparams", "mode"),
 PROTOTYPES: tuple[Prototype, ...] = (
     Prototype("data_preprocess", ("features", "model_placement"),
               "the preprocessed features; the same code runs in training, evaluation and the served model"),
-    Prototype("getOptimizer", ("loss", "learning_rate", "global_step", "total_steps"), "a Keras optimizer"),
+    Prototype("getOptimizer", ("loss", "learning_rate", "global_step", "total_steps"),
+              "a Keras optimizer; or a dict from names of layers or sub-models to the optimizer of their weights"),
+    Prototype("train_step", ("model", "data", "optimizers"),
+              "a dict of scalar tensors with `loss`: a training step of your own, which updates the weights; see "
+              "docs/train_step.md", required=False),
     Prototype("get_total_loss", (*_OUTPUTS, "sample_weights", "weights_loss"),
               "a scalar tensor; or assign a loss of Keras: its name, an object, or a function of (y_true, y_pred)"),
     Prototype("get_eval_metric_ops", (*_OUTPUTS, "sample_weights"),

@@ -36,6 +36,6 @@ def fit_steps(model: ExperimentModel, batches: tf.data.Dataset, *, steps_per_exe
         num_good = int(model.optimizer.iterations.numpy()) - steps_before
         if not is_not_finite(error):
             raise CheckError(f"Step {num_good + 1} failed: {readable_message(error)}") from error
-        found = first_not_finite(model, next(iter(batches.skip(num_good))))
+        found = first_not_finite(model, next(iter(batches.skip(num_good))), error=error)
         raise CheckError(f"In step {num_good + 1} the loss or its gradient is not finite. {found} Correct the data or the "
                          "loss, lower initial_learning_rate, or set gradient_clip_norm.") from error

@@ -19,14 +19,14 @@ from expman.training import devices, lookup_tables, weights_averaging
 from expman.training.batch_hash import batch_hash
 from expman.training.execution_length import steps_per_execution
 from expman.training.experiment_model import ExperimentModel
-from expman.training.first_batch import check_on_first_batch
+from expman.training.first_batch import check_on_first_batch, check_train_step
 from expman.training.input_data import InputData
 from expman.training.label_pairing import check_label_pairing
 from expman.training.op_determinism import settle_determinism
 from expman.training.optimizer import build_optimizer
 from expman.training.progress import TrainingProgress
 from expman.training.replica_batches import passes
-from expman.training.replicas import check_replicas, take_gradients_as_averaged
+from expman.training.replicas import check_replicas
 from expman.training.seeds import seed_everything
 from expman.training.serving_interface import build_served_model, serving_sample
 from expman.training.training_run import TrainingRun
@@ -73,6 +73,7 @@ class Estimator:
             forward_seconds = check_on_first_batch(settings, self.model, train_batch=self.train_data.first_batch,
                                                    validation_batch=self.validation_data.first_batch,
                                                    validation_spec=self.validation_data.dataset.element_spec)
+            check_train_step(settings, self.model, train_spec=self.train_data.dataset.element_spec)
         check_label_pairing(settings, self.model, self.train_data.first_batch)
         self.model.steps_per_execution = settings.steps_per_execution or steps_per_execution(
             forward_seconds=forward_seconds, steps_per_epoch=self.train_data.steps_per_epoch,
@@ -178,8 +179,8 @@ class Estimator:
     def _compile(self) -> None:
         if not self.model.trainable_variables:
             raise UserCodeError(f"{self.settings.place_of('model')}: model has no trainable weights. Add a layer that has.")
-        optimizer = build_optimizer(self.settings, train_data=self.train_data, loss=self.model.total_loss)
-        take_gradients_as_averaged(optimizer)
+        optimizer = build_optimizer(self.settings, network=self.model.network, train_data=self.train_data,
+                                    loss=self.model.total_loss)
         self.model.compile(optimizer=optimizer)
         self.model.optimizer.build(self.model.trainable_variables)
         if self.settings.predict_using_smoothed_parameters:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from expman.errors import UserCodeError
 from expman.settings import Settings, Unavailable
-from expman.training import weights_averaging
+from expman.training import user_train_step, weights_averaging
 from expman.training.devices import model_device
+from expman.training.epoch_sums import EpochSums
 from expman.training.finite_check import require_finite
 from expman.training.network import build_network, check_same_weights, network_inputs, random_states
 from expman.training.outside_of_tracing import outside_of_tracing
@@ -38,8 +38,8 @@ class ExperimentModel(keras.Model):
     Attributes:
         network: the trained functional network, built with mode 'train'.
         runs_without_strategy: True when no `tf.distribute.Strategy` shares out or places the computation.
-        epoch_sums: float64 [4], over the present epoch: loss times samples, samples, norm of the gradient, steps. One variable
-            of high precision instead of several Keras metrics: a small network's step is hardly longer than their updates.
+        step_in_graph: `train_step`, traced once for its check and the training; not for strategies.
+        epoch_sums: of the present epoch.
 
     Raises:
         UserCodeError: a function of the user raised or returned what the contract does not allow.
@@ -59,10 +59,10 @@ class ExperimentModel(keras.Model):
         self._inference_network = lambda: inference_network
         self._eval_metrics: dict[str, keras.metrics.Metric] = {}
         self._measured_names = ("loss",)
-        self.epoch_sums = keras.Variable(np.zeros(4), dtype="float64", trainable=False, name="epoch_sums",
-                                         aggregation="only_first_replica")
+        self.epoch_sums = EpochSums()
         self.built = True
         self.runs_without_strategy = not tf.distribute.has_strategy()
+        self.step_in_graph = tf.function(self.train_step, autograph=False, jit_compile=self.jit_compile)
         if self.runs_without_strategy:  # traced once for the check of the first batch and the evaluations
             self.test_step = tf.function(self.test_step, autograph=False, jit_compile=self.jit_compile)
 
@@ -102,6 +102,9 @@ class ExperimentModel(keras.Model):
         """One update of the weights; called by `fit` in the graph, by each replica for its part of the batch."""
         features, labels, sample_weights, num_samples = _with_num_samples(data)
         inputs = self.preprocess(features)
+        if self._settings.defines(user_train_step.FUNCTION):
+            return self._stepped_by_user((inputs, labels) if sample_weights is None else (inputs, labels, sample_weights),
+                                         num_samples=num_samples)
         with tf.GradientTape() as tape:
             outputs = self.outputs_in_training(inputs)
             loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights)
@@ -115,9 +118,15 @@ class ExperimentModel(keras.Model):
                 (loss, *gradients), num_samples = mean_over_replicas([loss, *gradients], num_samples=num_samples)
                 gradient_norm = self._norm(gradients)
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
-        num_samples = tf.cast(num_samples, tf.float32)
         # The same on all replicas, so that each knows it without asking the others.
-        self.epoch_sums.assign_add(tf.cast(tf.stack([loss * num_samples, num_samples, gradient_norm, 1.0]), tf.float64))
+        self.epoch_sums.add(loss=loss, num_samples=num_samples, gradient_norm=gradient_norm)
+        return self._as_fit_reduces({"loss": loss})
+
+    def _stepped_by_user(self, data: tuple[Any, ...], *, num_samples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One step of the user's own `train_step`."""
+        scalars = user_train_step.run_train_step(self._settings, network=self.network, data=data, optimizers=self.optimizer)
+        loss = scalars.pop("loss")
+        self.epoch_sums.add(loss=loss, num_samples=num_samples, gradient_norm=scalars.pop("gradient_norm", None), further=scalars)
         return self._as_fit_reduces({"loss": loss})
 
     def gradients(self, data: tuple[Any, Any]) -> list[tf.Tensor | None]:
@@ -146,8 +155,8 @@ class ExperimentModel(keras.Model):
         if not self.runs_without_strategy:
             super().make_train_function(force)
         elif self.train_function is None or force:
-            step = tf.function(self.train_step, autograph=False, jit_compile=self.jit_compile)
-            self.train_function = step_loop(step, most_steps=lambda: self.steps_per_execution, first_logs={"loss": 0.0})
+            self.train_function = step_loop(self.step_in_graph, most_steps=lambda: self.steps_per_execution,
+                                            first_logs={"loss": 0.0})
 
     def make_test_function(self, force: bool = False) -> None:
         """Makes what `evaluate` calls for an execution; see `step_loop`."""
@@ -213,7 +222,7 @@ class ExperimentModel(keras.Model):
 
     def training_state(self) -> dict[str, list[keras.Variable]]:
         """All variables that a training goes on from: weights, random generators, optimizer with averages, sums of the epoch."""
-        return {"network": self.network.variables, "optimizer": self.optimizer.variables, "epoch": [self.epoch_sums]}
+        return {"network": self.network.variables, "optimizer": self.optimizer.variables, "epoch": [self.epoch_sums.variable]}
 
     @property
     def metric_names(self) -> list[str]:

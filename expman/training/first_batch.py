@@ -13,6 +13,7 @@ from expman.settings import Settings
 from expman.training.execution_length import forward_seconds
 from expman.training.experiment_model import ExperimentModel
 from expman.training.op_errors import readable_message
+from expman.training.optimizer_group import OptimizerGroup, PartsError
 from expman.training.sample_weights import check_sample_weights, unpacked
 
 _MISFITS = (UserCodeError, tf.errors.OpError, ValueError)  # ValueError: a Keras layer refuses its input
@@ -58,6 +59,32 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
     seconds = forward_seconds(test_step, validation_batch)
     model.reset_metrics()
     return seconds
+
+
+def check_train_step(settings: Settings, model: ExperimentModel, *, train_spec: tuple[Any, ...]) -> None:
+    """Traces a training step where the user has several optimizers or a `train_step`; no weight changes.
+
+    Arguments:
+        settings: the experiment.
+        model: compiled.
+        train_spec: the specs of all training batches.
+
+    Raises:
+        UserCodeError: `train_step` raised or returned what the contract does not allow, or an optimizer gets no gradient.
+    """
+    if not isinstance(model.optimizer, OptimizerGroup):
+        return
+    strategy = model.distribute_strategy
+    step = model.step_in_graph if model.runs_without_strategy else tf.function(
+        lambda data: strategy.run(model.train_step, args=(data,)), autograph=False)
+    function = "train_step" if settings.defines("train_step") else "getOptimizer"
+    try:
+        step.get_concrete_function(train_spec)
+    except UserExceptionError as error:
+        raise UserCodeError(f"{error}\nAll batches: {_shapes('features', train_spec[0])}; {_shapes('labels', train_spec[1])}; "
+                            f"{_shapes('model outputs', model.network.output)}.") from error
+    except (PartsError, ValueError) as error:
+        raise UserCodeError(f"{settings.place_of(function)}: {function}: {error}") from error
 
 
 def _check_compilable(settings: Settings, features: Any) -> None:

@@ -69,9 +69,11 @@ def settle_determinism(settings: Settings, model: ExperimentModel, batch: tuple[
     is_tried = settings.used_gpu_IDs or settings.deterministic_ops is True
     if not (is_tried and is_deterministic() and model.runs_without_strategy):
         return ""
-    states = [(variable, variable.numpy()) for variable in model.network.non_trainable_variables]
+    steps_by_user = settings.defines("train_step")
+    touched = sum(model.training_state().values(), []) if steps_by_user else model.network.non_trainable_variables
+    states = [(variable, variable.numpy()) for variable in touched]
     try:
-        tf.function(model.gradients, autograph=False)(batch)
+        tf.function(model.train_step if steps_by_user else model.gradients, autograph=False)(batch)
     except (UserCodeError, tf.errors.OpError, ValueError) as error:
         if not refuses_determinism(error):
             return ""  # told by the check of the first batch, with its shapes
@@ -82,7 +84,8 @@ def settle_determinism(settings: Settings, model: ExperimentModel, batch: tuple[
         _LOGGER.warning("Operations are not deterministic in this training: %s", reason)
         return reason
     finally:
-        for variable, value in states:  # moving statistics and random generators begin where they do without the trial
+        # Moving statistics and random generators, and what a step of the user's own updates, begin as without the trial.
+        for variable, value in states:
             variable.assign(value)
     return ""
 

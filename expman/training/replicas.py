@@ -45,6 +45,9 @@ def check_replicas(settings: Settings, *, num_replicas: int) -> None:
         "random_seed": (settings.random_seed is None, "all must draw the same order of the data: set it")}
     found = [f"{name} = {getattr(settings, name)} does not go with {num_replicas} devices: {remedy}."
              for name, (is_wrong, remedy) in faults.items() if is_wrong]
+    if settings.defines("train_step"):
+        found.append(f"{settings.place_of('train_step')}: train_step does not go with {num_replicas} devices, which would not "
+                     "share their gradients: use one device, or remove train_step.")
     if num_replicas > 1 and found:
         raise TrainingError("\n".join(found))
 

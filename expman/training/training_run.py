@@ -197,9 +197,10 @@ class TrainingRun:
         except tf.errors.OpError as error:
             place = f"Training failed in step {int(model.optimizer.iterations.numpy()) + 1}, epoch {self._progress.epoch + 1}"
             if is_not_finite(error):
-                found = first_not_finite(model, self._batch_of_next_step())
+                found = first_not_finite(model, self._batch_of_next_step(), error=error)
+                kept = "" if self._estimator.settings.defines("train_step") else "The weights were not updated by it, and the "
                 raise TrainingError(
-                    f"{place}: the loss or its gradient is not finite. {found} The weights were not updated by it, and the "
+                    f"{place}: the loss or its gradient is not finite. {found} {kept or 'The '}"
                     "checkpoints are good. Correct the data or the loss, lower initial_learning_rate, or set "
                     "gradient_clip_norm; then restart.") from error
             if self._estimator.workers.number > 1:

@@ -11,6 +11,7 @@ import keras
 from expman.errors import UserCodeError
 from expman.settings import Settings
 from expman.training.callback_state import CallbackState
+from expman.training.optimizer_group import has_schedule, members_of
 from expman.training.weights_averaging import innermost
 
 _LOGGER = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def user_callbacks(settings: Settings, *, model: keras.Model, train_samples: Any
                if isinstance(callback, _SET_THE_LEARNING_RATE)]
     if settings.plateau_patience is not None:
         setters.append(f"{settings.place_of('getOptimizer')}: plateau_patience = {settings.plateau_patience}")
-    if setters and _has_schedule(model.optimizer):
+    if setters and any(map(has_schedule, members_of(innermost(model.optimizer)))):
         raise UserCodeError("\n".join(
             f"{setter} would set the learning rate, but the optimizer of getOptimizer has a schedule, which sets it at each step: "
             "that of num_epochs_per_decay and learning_rate_decay_factor, or one of your own. Remove one of the two."
@@ -59,8 +60,3 @@ def user_callbacks(settings: Settings, *, model: keras.Model, train_samples: Any
 def given_to_callbacks(*, model: keras.Model, train_samples: Any, val_samples: Any) -> list[Any]:
     """All that callbacks may keep of what they were given."""
     return [model, model.network, *model.network.layers, *model.variables, model.optimizer, train_samples, val_samples]
-
-
-def _has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
-    # The public `learning_rate` is the schedule's present value.
-    return isinstance(innermost(optimizer)._learning_rate, keras.optimizers.schedules.LearningRateSchedule)

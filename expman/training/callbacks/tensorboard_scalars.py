@@ -14,8 +14,8 @@ from expman.training.progress import TrainingProgress
 class TensorBoardScalars(keras.callbacks.Callback):
     """Writes loss, norm of the gradient, learning rate and steps per second several times an epoch, and the metrics of each evaluation.
 
-    Loss and norm of a point are means since the point before. Training and validation have a run
-    each, and share tags and the axis of the training step, so that TensorBoard draws them into one chart.
+    Loss and norm of a point, and what else a `train_step` of the user returns, are means since the point before. Training and
+    validation have a run each, and share tags and the axis of the training step, so that TensorBoard draws them into one chart.
 
     Arguments:
         train_logs: folder of the training's event file.
@@ -38,7 +38,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self._last_step, self._last_time = self._progress.step, time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._last_sums = self.model.epoch_sums.numpy()
+        self._last_sums = self.model.epoch_sums.values()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if self._steps_between and self._progress.step - self._last_step >= self._steps_between:
@@ -60,11 +60,10 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self._validation.close()
 
     def _write_training_point(self) -> None:
-        step, now, sums = self._progress.step, time.monotonic(), self.model.epoch_sums.numpy()
-        weighted_loss, num_samples, sum_of_norms, num_steps = sums - self._last_sums
+        step, now, sums = self._progress.step, time.monotonic(), self.model.epoch_sums
         with self._train.as_default(step=step):
-            tf.summary.scalar("loss", weighted_loss / num_samples)
-            tf.summary.scalar("gradient_norm", sum_of_norms / num_steps)
+            for name, mean in sums.means(since=self._last_sums).items():
+                tf.summary.scalar(name, mean)
             tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
             tf.summary.scalar("steps_per_second", (step - self._last_step) / max(now - self._last_time, 1e-9))
-        self._last_step, self._last_time, self._last_sums = step, now, sums
+        self._last_step, self._last_time, self._last_sums = step, now, sums.values()
