@@ -42,6 +42,11 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         """The optimizers by name."""
         return dict(self._members)
 
+    @property
+    def parts(self) -> dict[str, tuple[keras.Variable, ...]]:
+        """The weights of each optimizer by its name."""
+        return {name: part for (name, _), part in zip(self._members, self._parts)}
+
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the averages of all weights, and builds each member for its own weights."""
         super().build(list(variables))

@@ -198,9 +198,10 @@ class TrainingRun:
             place = f"Training failed in step {int(model.optimizer.iterations.numpy()) + 1}, epoch {self._progress.epoch + 1}"
             if is_not_finite(error):
                 found = first_not_finite(model, self._batch_of_next_step(), error=error)
-                kept = "" if self._estimator.settings.defines("train_step") else "The weights were not updated by it, and the "
+                is_own = self._estimator.settings.defines("train_step")  # it may have updated some weights before
+                kept = "The" if is_own else "The weights were not updated by it, and the"
                 raise TrainingError(
-                    f"{place}: the loss or its gradient is not finite. {found} {kept or 'The '}"
+                    f"{place}: the loss or its gradient is not finite. {found} {kept} "
                     "checkpoints are good. Correct the data or the loss, lower initial_learning_rate, or set "
                     "gradient_clip_norm; then restart.") from error
             if self._estimator.workers.number > 1:

@@ -13,6 +13,7 @@ from expman.dry_run.dry_run import DryRun
 from expman.dry_run.fitting import fit_steps
 from expman.errors import CheckError
 from expman.settings import Settings
+from expman.training.optimizer_group import OptimizerGroup
 
 _NUM_STEPS = 40
 _LEAST_STEPS = 8
@@ -22,7 +23,10 @@ _MOST_NAMED = 3
 
 
 def check_falling_loss(run: DryRun) -> Finding:
-    """Requires that the loss falls within some tens of steps by more than the noise, e.g. of dropout."""
+    """Requires that the loss falls within some tens of steps by more than the noise, e.g. of dropout.
+
+    That of a `train_step` of the user need not fall, e.g. where two networks compete: there each optimizer must change weights.
+    """
     model = run.estimator.model
     before = [weight.numpy() for weight in model.trainable_variables]
     losses = _LossRecorder()
@@ -30,11 +34,22 @@ def check_falling_loss(run: DryRun) -> Finding:
     unchanged = [weight.path for weight, old in zip(model.trainable_variables, before, strict=True)
                  if np.array_equal(weight.numpy(), old)]
     course = f"from {losses.values[0]:.4g} to {losses.values[-1]:.4g} in {len(losses.values)} steps"
-    if not falls(losses.values):
+    if run.settings.defines("train_step"):
+        _require_all_parts_change(model.optimizer, unchanged, place=run.settings.place_of("train_step"))
+        course += "; it need not fall, since train_step is your own"
+    elif not falls(losses.values):
         raise CheckError(f"The loss of one batch repeated does not fall: {course}.\n"
                          + _hints(run.settings, losses.values, unchanged=unchanged, num_weights=len(before)))
-    warnings = (f"warning: {_listed(unchanged)} never changed: the loss does not depend on them",) if unchanged else ()
+    reason = "train_step does not update them" if run.settings.defines("train_step") else "the loss does not depend on them"
+    warnings = (f"warning: {_listed(unchanged)} never changed: {reason}",) if unchanged else ()
     return Finding(course, warnings)
+
+
+def _require_all_parts_change(optimizers: OptimizerGroup, unchanged: Sequence[str], *, place: str) -> None:
+    for name, weights in optimizers.parts.items():
+        if all(weight.path in unchanged for weight in weights):
+            raise CheckError(f"{place}: train_step never changes a weight of '{name}'. Compute their gradients from a loss that "
+                             f"depends on them, and give these to optimizers['{name}'].apply_gradients.")
 
 
 def falls(losses: Sequence[float]) -> bool:
