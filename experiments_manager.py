@@ -4,6 +4,7 @@
     experiments_manager.py --usersettings FILE [--hparams name=value …]    train, and export as it goes
     experiments_manager.py --check --usersettings FILE                     try all parts in seconds; leaves nothing behind
     experiments_manager.py --restart_interrupted --model_dir FOLDER        go on after a failure
+    experiments_manager.py --evaluate --model_dir FOLDER [--data FOLDER]   measure the best weights, on other data, too
     experiments_manager.py --start_server --model_dir FOLDER               serve the newest exported version
     experiments_manager.py --predict --model_dir FOLDER                    query the server through Client_IO
     experiments_manager.py --sweep FILE                                    search the best hyperparameters, or go on with it
@@ -71,6 +72,10 @@ def _execute(options: Any) -> int:
                                      gpu_memory_fraction=options.gpu_memory_fraction or 0.0)
     if options.predict:
         commands.predict(options.model_dir, num_requests=options.predict_stream, port=options.port, debug=options.debug)
+        return 0
+    if options.evaluate:
+        from expman.evaluation import evaluate
+        evaluate(options.model_dir, data=options.data)
         return 0
     if options.sweep:
         _print_sweep(commands.sweep(options.sweep, engine=options.engine or "local", ray_address=options.ray_address,

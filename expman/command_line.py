@@ -9,7 +9,7 @@ from typing import NoReturn
 
 _ENGINES = ("auto", "tensorflow_model_server", "docker", "apptainer", "embedded")
 _SWEEP_ENGINES = ("local", "ray")
-_OF_ONE_EXPERIMENT = ("restart_interrupted", "start_server", "predict")
+_OF_ONE_EXPERIMENT = ("restart_interrupted", "evaluate", "start_server", "predict")
 
 # option → the commands that it goes with, and what else to do
 _GOES_WITH = {
@@ -17,6 +17,7 @@ _GOES_WITH = {
     "check": (("usersettings",), "it tries the experiment of a settings file"),
     "hparams": (("usersettings",), "an existing experiment keeps its own, a sweep has its space"),
     "nbEpoch": (("restart_interrupted",), "otherwise set nbEpoch in the settings file"),
+    "data": (("evaluate",), "it names other data to measure on"),
     "accept_changes": (("sweep",), "it lets a sweep go on with changed files"),
     "engine": (("sweep",), "it says where trials run"),
     "ray_address": (("sweep",), "it names the Ray cluster of --engine ray"),
@@ -24,6 +25,9 @@ _GOES_WITH = {
     "filter": (("compare",), "it chooses among experiments"),
     "columns": (("compare",), "it chooses the columns of the table"),
     "csv": (("compare",), "it writes the table to a file"),
+    "serving_engine": (("start_server",), "it names the server"),
+    "port": (("start_server", "predict"), "it is the port of the server"),
+    "predict_stream": (("predict",), "it is the number of samples to send"),
     "rest_port": (("start_server",), "it is where the server offers REST"),
     "batching": (("start_server",), "it joins the requests to the server"),
     "embedded_workers": (("start_server",), "it says how many server processes to start"),
@@ -50,7 +54,7 @@ def parse(arguments: Sequence[str], *, description: str) -> argparse.Namespace:
     if given in _OF_ONE_EXPERIMENT and options.model_dir is None:
         parser.error("this command needs --model_dir FOLDER, the folder of an experiment")
     for name, (fitting, remedy) in _GOES_WITH.items():
-        if getattr(options, name) not in (None, [], False) and given not in fitting:
+        if getattr(options, name) != parser.get_default(name) and given not in fitting:
             parser.error(f"--{name} goes with {' or '.join(f'--{command}' for command in fitting)} only: {remedy}")
     if options.ray_address and options.engine != "ray":
         parser.error("--ray_address goes with --engine ray only: it names the Ray cluster")
@@ -62,6 +66,8 @@ def _add_commands(parser: argparse.ArgumentParser) -> list[str]:
     actions = [
         group.add_argument("--usersettings", metavar="FILE", help="train the experiment of a settings file"),
         group.add_argument("--restart_interrupted", action="store_true", help="go on with the training of --model_dir"),
+        group.add_argument("--evaluate", action="store_true",
+                           help="measure the best weights of --model_dir on its validation data, or on --data"),
         group.add_argument("--start_server", action="store_true", help="serve the model of --model_dir until Ctrl-C"),
         group.add_argument("--predict", action="store_true", help="send samples to the server of --model_dir"),
         group.add_argument("--sweep", metavar="FILE", help="run the sweep of a sweep file, or go on with it"),
@@ -79,6 +85,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hparams", metavar="NAME=VALUE", nargs="+", default=[],
                         help="replace values of the settings' hparams")
     parser.add_argument("--nbEpoch", metavar="N", type=_positive, help="with --restart_interrupted: train to epoch N")
+    parser.add_argument("--data", metavar="FOLDER",
+                        help="with --evaluate: passed to the input pipeline instead of raw_data_dir_val")
     parser.add_argument("--serving_engine", choices=_ENGINES, default="auto",
                         help="with --start_server; auto: tensorflow_model_server if installed, else the embedded server")
     parser.add_argument("--port", metavar="N", type=_port, help="gRPC port, instead of tensorflow_server_port")

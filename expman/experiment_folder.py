@@ -20,6 +20,7 @@ _LOGGER = logging.getLogger(__name__)
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._=-]+")
 _LOCK_ATTEMPTS = 5
 _SECONDS_BETWEEN_LOCK_ATTEMPTS = 0.02
+_LONGEST_DATA_NAME = 120
 _TIMESTAMP_FORMAT = "%Y-%m-%d--%H-%M-%S"
 
 
@@ -159,6 +160,15 @@ class ExperimentFolder:
         finally:
             os.close(descriptor)
         return False
+
+    def has_checkpoint(self) -> bool:
+        """Whether training has completed a checkpoint."""
+        return any(self.checkpoints.glob("step-*"))
+
+    def evaluation_file(self, data_folder: str | None) -> Path:
+        """Where an evaluation of the best weights is kept; each folder of data but that of the validation has its own."""
+        return self.path / (f"evaluation_{shell_safe(data_folder)[-_LONGEST_DATA_NAME:]}.json" if data_folder
+                            else "evaluation.json")
 
     def model_export_folder(self, model_name: str) -> Path:
         """The base path that a model server watches: it holds one folder a version, named 1, 2, 3 …"""

@@ -67,6 +67,7 @@ def test_tensorflow_is_imported_only_by_those_who_compute(module):
     (["--help"], 0), ([], 2), (["--usersettings", "nowhere.py"], 2), (["--start_serve", "--model_dir", "x"], 2),
     (["--check", "--usersettings", "nowhere.py"], 2), (["--check"], 2),
     (["--usersettings", "x.py", "--hparams", "x"], 2), (["--predict", "--model_dir", "nowhere"], 1),
+    (["--evaluate", "--model_dir", "nowhere"], 1),
     (["--restart_interrupted", "--model_dir", "nowhere"], 1), (["--start_server", "--model_dir", "nowhere"], 1)])
 def test_cheap_answers_do_not_import_tensorflow(arguments, exit_code):
     code = ("import sys, experiments_manager\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,8 @@ _VARIABLES = "variables"
 _PROGRESS = "progress.json"
 # What TensorFlow raises for missing, cut, altered and unfitting files.
 _UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, RuntimeError, ValueError)
+_READING_ATTEMPTS = 5
+_SECONDS_BETWEEN_ATTEMPTS = 0.3
 _UNFINISHED = ".unfinished-checkpoint"
 
 
@@ -94,6 +97,48 @@ class CheckpointStore:
                                 "Restore one from a copy, or train anew.")
         return None
 
+    def restore_best(self) -> TrainingProgress:
+        """Restores the variables of the best evaluation; a training may add and remove checkpoints at the same time.
+
+        Returns:
+            The progress that says when that was and what was measured.
+
+        Raises:
+            TrainingError: there is none yet, or its checkpoint is missing or damaged.
+        """
+        reason = ""
+        for _ in range(_READING_ATTEMPTS):
+            progress = self._newest_progress()
+            best = self._path(progress.best_step)
+            try:
+                self._read_variables(best)
+            except _UNREADABLE as error:
+                reason = str(error).strip().splitlines()[0] if best.is_dir() else "it is missing"
+                time.sleep(_SECONDS_BETWEEN_ATTEMPTS)  # a training may have replaced it by a better one meanwhile
+            else:
+                return progress
+        raise TrainingError(f"The best weights, those of step {progress.best_step}, cannot be read from {best}: {reason}. "
+                            "Restore this checkpoint from a copy, or train anew.")
+
+    def _newest_progress(self) -> TrainingProgress:
+        """Of the newest checkpoint that tells it, with its best evaluation.
+
+        Raises:
+            TrainingError: no checkpoint knows an evaluation.
+        """
+        progress = TrainingProgress()
+        for checkpoint in self._newest_first():
+            try:
+                progress.update(read_json(checkpoint / _PROGRESS))
+            except ExperimentFolderError as error:
+                _LOGGER.warning("Checkpoint %s is passed over: %s", checkpoint, error)
+            else:
+                break
+        if progress.best_metrics is None:
+            raise TrainingError(f"No checkpoint in {self._folder} knows an evaluation that gave a number. Wait for the end of the "
+                                "next epoch that is evaluated, or correct the data or the loss.")
+        return progress
+
     def restore_variables(self, step: int) -> bool:
         """Restores the variables of the checkpoint of a step; False when it is missing or damaged."""
         checkpoint = self._path(step)
@@ -102,7 +147,7 @@ class CheckpointStore:
     def _restore(self, checkpoint: Path, progress: TrainingProgress, *, parts: Sequence[CheckpointPart] = ()) -> bool:
         try:
             saved = read_json(checkpoint / _PROGRESS)
-            self._variables.read(str(checkpoint / _VARIABLES)).assert_consumed()
+            self._read_variables(checkpoint)
             for part in parts:
                 part.load(checkpoint)
         except (ExperimentFolderError, *_UNREADABLE) as error:
@@ -111,6 +156,9 @@ class CheckpointStore:
             return False
         progress.update(saved)
         return True
+
+    def _read_variables(self, checkpoint: Path) -> None:
+        self._variables.read(str(checkpoint / _VARIABLES)).assert_consumed()
 
     def _path(self, step: int) -> Path:
         return self._folder / f"step-{step:09d}"

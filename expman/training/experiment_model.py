@@ -173,6 +173,11 @@ class ExperimentModel(keras.Model):
                 logs = self._measured()
         return {name: float(logs[name]) for name in self.metric_names}
 
+    def num_measured_samples(self) -> int:
+        """How many samples the last evaluation had."""
+        with self.distribute_strategy.scope():  # see `measure`
+            return round(float(self._loss_tracker.count))
+
     def _measured(self) -> dict[str, tf.Tensor]:
         measured = {"loss": self._loss_tracker.result()}
         for name, metric in self._eval_metrics.items():
