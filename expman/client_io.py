@@ -132,7 +132,7 @@ class ClientIO:
 
 
 def _called(name: str, method: Callable[..., Any], *arguments: Any, **keyword_arguments: Any) -> Any:
-    with user_code(f"Client_IO.{name}", default_place="Client_IO"):
+    with user_code(f"Client_IO.{name}", default_place="Client_IO", runs_from_copy=True):
         try:
             return method(*arguments, **keyword_arguments)
         except StopIteration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,7 @@ import experiments_settings_checker as checker
 from expman.errors import Problem, SettingsError, UserCodeError
 from expman.hparams import HparamsOverrides
 from expman.keras_loss import as_total_loss
+from expman.mentioned_files import mentioned_files
 from expman.user_files import named_files, noticed_reads, read_files_below
 from expman.user_module import UserModule, user_code
 from expman.user_traceback import is_user_file
@@ -87,7 +89,8 @@ class Settings:
                 raise UserCodeError(
                     f"{self.place_of(function_name)}: {function_name} asks for {name}, but {value.reason}")
         notices = contextlib.nullcontext() if function_name in _DATA_FUNCTIONS else noticed_reads()
-        with user_code(function_name, default_place=self.place_of(function_name)), notices:
+        with user_code(function_name, default_place=self.place_of(function_name), runs_from_copy=self.file != self.original_file), \
+                notices:
             return function(**arguments)
 
     def user_modules(self) -> dict[str, Path]:
@@ -106,13 +109,21 @@ class Settings:
         return modules
 
     def files_to_keep(self) -> dict[str, Path]:
-        """What the user's files have read from beside or below them, and what `user_files` names: relative path → file."""
+        """What the user's files have read from beside or below them, what `Client_IO` mentions and what `user_files` names:
+        relative path → file."""
         folders = (self.workingFolder, self.raw_data_dir_train, self.raw_data_dir_val)
         data = [Path(folder) for folder in folders
                 if folder and not any(own.is_relative_to(Path(folder).resolve()) for own in self._folders())]
         shipped = [_PROJECT_FOLDER / entry for entry in _PROJECT_FILES]
-        read = read_files_below(self._folders(), except_below=[*data, *shipped])
+        read = read_files_below(self._folders(), except_below=[*data, *shipped], others=self._files_of_client())
         return read | self.named_files(place=str(self.file))
+
+    def _files_of_client(self) -> list[Path]:
+        client_io = self.functions["Client_IO"]
+        source = inspect.getsourcefile(client_io) if inspect.isclass(client_io) else None
+        if source is None or not is_user_file(source):
+            return []
+        return mentioned_files(Path(source), client_io.__name__, except_in=_DATA_FUNCTIONS)
 
     def named_files(self, *, place: str) -> dict[str, Path]:
         """The files that the setting `user_files` names: relative path → file.

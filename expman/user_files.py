@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import Problem, SettingsError
+from expman.library_reads import noticed_library_reads
 from expman.user_traceback import is_user_file
 
 _LOGGER = logging.getLogger(__name__)
@@ -26,13 +27,22 @@ _READ_FILES: dict[Path, None] = {}  # of the process, as `sys.modules` is: a mod
 
 @contextlib.contextmanager
 def noticed_reads() -> Iterator[None]:
-    """Notices the files that are opened for reading by Python's `open`; C libraries open theirs unseen."""
+    """Notices the files that Python's `open`, h5py and TensorFlow open for reading; other C libraries open theirs unseen."""
+    if _NOTICES_READS.get():
+        yield
+        return
     _watch_opening()
     token = _NOTICES_READS.set(True)
     try:
-        yield
+        with noticed_library_reads(_notice):
+            yield
     finally:
         _NOTICES_READS.reset(token)
+
+
+def _notice(path: str) -> None:
+    if _NOTICES_READS.get():
+        _READ_FILES[Path(os.path.abspath(path))] = None
 
 
 @functools.cache  # a hook stays as long as the process
@@ -42,19 +52,19 @@ def _watch_opening() -> None:
             return
         path, _, flags = arguments
         if isinstance(path, (str, bytes, os.PathLike)) and flags & os.O_ACCMODE == os.O_RDONLY:
-            _READ_FILES[Path(os.path.abspath(os.fsdecode(path)))] = None
+            _notice(os.fsdecode(path))
 
     sys.addaudithook(notice)
 
 
-def read_files_below(roots: Iterable[Path], *, except_below: Iterable[Path]) -> dict[str, Path]:
-    """The noticed files that lie below one of the folders: relative path → file.
+def read_files_below(roots: Iterable[Path], *, except_below: Iterable[Path], others: Iterable[Path] = ()) -> dict[str, Path]:
+    """The noticed and some other files that lie below one of the folders: relative path → file.
 
     Hidden ones (`.env`, `.git`), code and installed packages are left out; so are large files, each with a warning.
     """
     excluded = [folder.resolve() for folder in except_below]
     files = {}
-    for path in list(_READ_FILES):
+    for path in [*_READ_FILES, *others]:
         if (path.suffix in _CODE_SUFFIXES or not path.is_file() or not is_user_file(str(path))
                 or any(path.resolve().is_relative_to(folder) for folder in excluded)):
             continue

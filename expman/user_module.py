@@ -14,6 +14,8 @@ from expman.errors import ExperimentError, Problem, SettingsError, UserException
 from expman.user_files import noticed_reads
 from expman.user_traceback import last_user_line, user_traceback
 
+_NOT_KEPT = ("If that file was there when the experiment started, it was not kept in the experiment's folder: put it back where "
+             "it was, and name it in user_files, so that the next experiment keeps it.")
 _HOOK = "__hook_of_{}__"
 _NEW_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -24,11 +26,13 @@ class user_code:  # noqa: N801  (reads as a statement: `with user_code(…)`)
     Arguments:
         what: the subject of the message, e.g. a function's name.
         default_place: `file:line` for an exception that no line of his files raised.
+        runs_from_copy: whether it is code of an experiment's folder, without which a missing file is no wonder.
     """
 
-    def __init__(self, what: str, *, default_place: str) -> None:
+    def __init__(self, what: str, *, default_place: str, runs_from_copy: bool = False) -> None:
         self._what = what
         self._default_place = default_place
+        self._runs_from_copy = runs_from_copy
 
     def __enter__(self) -> None:
         return None
@@ -36,7 +40,8 @@ class user_code:  # noqa: N801  (reads as a statement: `with user_code(…)`)
     def __exit__(self, error_type: type | None, error: BaseException | None, trace: types.TracebackType | None) -> None:
         if isinstance(error, Exception) and not isinstance(error, (ExperimentError, StopIteration)):
             place = last_user_line(error) or self._default_place
-            raise UserExceptionError(f"{place}: {self._what} raised an exception.\n{user_traceback(error)}") from error
+            remedy = f"\n{_NOT_KEPT}" if self._runs_from_copy and _is_missing_file(error) else ""
+            raise UserExceptionError(f"{place}: {self._what} raised an exception.\n{user_traceback(error)}{remedy}") from error
 
 
 class UserModule:
@@ -85,7 +90,9 @@ class UserModule:
         sys.modules[module_name] = module
         tree = _AddHooks(hooks).visit(ast.parse(self._source, filename=str(self.path)))
         code = compile(ast.fix_missing_locations(tree), filename=str(self.path), mode="exec")
-        with user_code(f"executing {self.path.name}", default_place=str(self.path)), noticed_reads():
+        runs_from_copy = shown_file is not None and shown_file != self.path
+        with user_code(f"executing {self.path.name}", default_place=str(self.path), runs_from_copy=runs_from_copy), \
+                noticed_reads():
             exec(code, module.__dict__)  # the user's own file is meant to be executed
         return module.__dict__
 
@@ -138,6 +145,11 @@ def _bound_names(statement: ast.stmt) -> list[str]:
         targets = [statement.target]
     return [node.id for target in targets for node in ast.walk(target)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+
+
+def _is_missing_file(error: Exception) -> bool:
+    """Also TensorFlow's error, which only who has imported it can name."""
+    return isinstance(error, FileNotFoundError) or type(error).__name__ == "NotFoundError"
 
 
 def _fault(place: Path | str, text: str) -> SettingsError:
