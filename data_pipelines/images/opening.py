@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.images.orientation import file_orientation
 from data_pipelines.images.reading import check_reader, read_image
 from data_pipelines.patches.labelled_files import ArrayLike
 
@@ -15,7 +16,7 @@ _WINDOWED = (".tif", ".tiff", ".vrt")  # of other formats GDAL decodes all for a
 
 @dataclass(frozen=True)
 class ImageOpener:
-    """Opens image files as `[height, width, bands]`, those with an orientation (EXIF) as they are to be seen.
+    """Opens image files as `[height, width, bands]`, those with a noted orientation as they are to be seen.
 
     Arguments:
         reader: 'opencv' or 'rasterio', see `read_image`. Rasterio reads windows of TIFF and VRT files.
@@ -36,7 +37,9 @@ class ImageOpener:
 
     def __call__(self, path: str) -> ArrayLike:
         """The image; raises ValueError or OSError when it cannot be read."""
-        return RasterioWindows(path) if self.reads_windows(path) else read_image(path, reader=self.reader, palette=self.palette)
+        if self.reads_windows(path) and file_orientation(path) == 1:
+            return RasterioWindows(path)
+        return read_image(path, reader=self.reader, palette=self.palette)
 
     def reads_windows(self, path: str) -> bool:
         """Whether a file is opened fast and only the windows that are cut are read."""

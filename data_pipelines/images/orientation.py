@@ -5,24 +5,42 @@ Source of the numbers: JEITA CP-3451, "Exchangeable image file format for digita
 
 from __future__ import annotations
 
+import mmap
+import os
 import re
 import struct
 
 import numpy as np
 
-START_BYTES = 12  # of a file, that tell its format
+from data_pipelines.images.tiff_layout import tiff_orientation
+
 _TAG = 0x0112
 _MOST_BYTES = 2**16
 _MARKS = {rb"\xff\xd8": (b"Exif\0\0", 0), rb"\x89PNG": (b"eXIf", 4), rb"RIFF....WEBP": (b"EXIF", 8)}  # start: mark, its bytes
 
 
-def may_note_orientation(start: bytes) -> bool:
-    """Whether a file that starts so is of a format whose note is read; a large map need not be searched for one."""
-    return any(re.match(mark, start, re.DOTALL) for mark in _MARKS)
+def file_orientation(path: str) -> int:
+    """The orientation from 1 (upright) to 8 that a JPEG, PNG, WebP or TIFF notes; 1 where none can be read, and of other formats.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    if not os.path.getsize(path):
+        return 1
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as encoded:
+        return max(noted_orientation(encoded), tiff_orientation(encoded))
 
 
-def noted_orientation(encoded: bytes) -> int:
-    """The orientation from 1 (upright) to 8 that a JPEG, PNG or WebP notes; 1 where none can be read, and of other formats.
+def orientation_if_any(path: str) -> int:
+    """As `file_orientation`; 1 of what cannot be opened as a file, such as a folder of slices."""
+    try:
+        return file_orientation(path)
+    except OSError:
+        return 1
+
+
+def noted_orientation(encoded: bytes | mmap.mmap) -> int:
+    """As `file_orientation` of the content of a file, but 1 of a TIFF, which OpenCV and Pillow turn themselves.
 
     The note is looked for by its mark: Pillow itself would decode a PNG for it, and refuse very large pictures.
     """

@@ -1,14 +1,17 @@
-"""Which TIFF files OpenCV reads as they are; others it reads in part, scrambled or blended, without a word.
+"""Which TIFF files OpenCV reads as they are (others it reads in part, scrambled or blended, without a word), and which are turned.
 
 Source of the format: Adobe, "TIFF Revision 6.0", 1992, and the directory of BigTIFF (its 64-bit form) as in libtiff.
 """
 
 from __future__ import annotations
 
+import mmap
 import struct
 
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _CHUNKY, _RGB, _YCBCR, _UNASSOCIATED_ALPHA = 1, 2, 6, 2
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _PLANAR_CONFIGURATION, _EXTRA_SAMPLES = 258, 262, 277, 284, 338
+_ORIENTATION = 274
 
 
 def check_opencv_reads_it_whole(encoded: bytes) -> None:
@@ -20,7 +23,7 @@ def check_opencv_reads_it_whole(encoded: bytes) -> None:
     Arguments:
         encoded: the file's bytes.
     """
-    if encoded[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if encoded[:4] not in _SIGNATURES:
         return
     try:
         tags = _first_directory(encoded)
@@ -40,7 +43,18 @@ def check_opencv_reads_it_whole(encoded: bytes) -> None:
         raise ValueError(f"OpenCV would not read this TIFF as it is: {fault}. Use reader='rasterio'")
 
 
-def _first_directory(encoded: bytes) -> dict[int, int]:
+def tiff_orientation(encoded: bytes | mmap.mmap) -> int:
+    """The orientation from 1 (upright) to 8 that a TIFF notes; 1 where none can be read, and of other formats."""
+    if encoded[:4] not in _SIGNATURES:
+        return 1
+    try:
+        orientation = _first_directory(encoded).get(_ORIENTATION, 1)
+    except struct.error:
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _first_directory(encoded: bytes | mmap.mmap) -> dict[int, int]:
     """The first value of each tag that holds 16-bit numbers; what is stored elsewhere in the file is read there."""
     order = "<" if encoded[:1] == b"I" else ">"
     is_big = 43 in encoded[2:4]

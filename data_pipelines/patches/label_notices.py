@@ -1,4 +1,4 @@
-"""Tells of labels that are numbers, but hardly the classes that were meant: masks painted in 0 and 255, and JPEG files."""
+"""Tells of doubtful labels: masks painted in 0 and 255, JPEG files, and label maps that stand otherwise than their images."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_pipelines.images.orientation import orientation_if_any
 from data_pipelines.patches.labelled_files import LabelledFiles
 from data_pipelines.patches.positions import grid_positions
 
 _JPEG_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif")
-_MOST_PATCHES, _SHOWN_VALUES = 16, 8
+_MOST_PATCHES, _SHOWN_VALUES, _MOST_LOOKED_AT = 16, 8, 50
 _LOG = logging.getLogger(__name__)
 
 
@@ -37,6 +38,31 @@ def warn_of_doubtful_labels(files: LabelledFiles, patch: Sequence[int], *, are_c
         _LOG.warning("The labels are %s, as in %s: as masks are often painted, but losses and metrics take them for the numbers "
                      "of classes. Make 0 and 1 of them: crops_postprocess=lambda raw, labels: (raw, labels // 255).",
                      _shown(values), label_files[0])
+
+
+def warn_of_other_orientations(files: LabelledFiles) -> None:
+    """Warns when a raw file notes another orientation than its label map and their sizes do not tell whether that is right.
+
+    Files that are evenly spread over the list are looked at.
+    """
+    references = files.references or []
+    for index in range(0, len(references), max(1, len(references) // _MOST_LOOKED_AT)):
+        raw, reference = files.paths[index], references[index]
+        of_raw, of_reference = orientation_if_any(raw), orientation_if_any(reference)
+        if of_raw != of_reference and not ((of_raw >= 5) != (of_reference >= 5) and _sizes_tell(files, index)):
+            _LOG.warning("%s is turned as it notes (orientation %d), its label map %s notes %d. That is right if the label map "
+                         "was drawn on the upright picture; else save the image anew without the note.", raw, of_raw, reference,
+                         of_reference)
+            return
+
+
+def _sizes_tell(files: LabelledFiles, index: int) -> bool:
+    """Whether image and label map would not fit together if one more of them were turned on its side."""
+    try:
+        height, width = files.opened(index).size[-2:]
+    except (OSError, ValueError):  # a pass will name the file, and both orientations if the sizes do not fit
+        return True
+    return height != width
 
 
 def _values_in(files: LabelledFiles, patch: Sequence[int]) -> set[float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from data_pipelines.array_cache import ArrayCache
 from data_pipelines.checks import at_least, file_list, one_of
+from data_pipelines.images.orientation import orientation_if_any
 from data_pipelines.patches.pairing import PAIRINGS, paired_references
 from data_pipelines.patches.positions import window
 
@@ -137,8 +138,16 @@ class LabelledFiles:
             raise ValueError(f"its reference {path}: {error}") from error
         if reference.shape != (*raw.shape[:-1], 1):
             raise ValueError(f"its shape {list(raw.shape)} does not fit to its reference {path} of {list(reference.shape)}: "
-                             "sizes must be equal and references have one band")
+                             f"sizes must be equal and references have one band{_orientations(self.paths[index], path)}")
         return LabelledArray(raw, reference, 0)
+
+
+def _orientations(raw: str, reference: str) -> str:
+    of_raw, of_reference = orientation_if_any(raw), orientation_if_any(reference)
+    if of_raw == of_reference:
+        return ""
+    return (f". It is turned as it notes (orientation {of_raw}), its reference as it notes ({of_reference}; 1 is not at all): a "
+            "reference that was drawn on the picture as it is stored needs the same note")
 
 
 def _paths(name: str, files: Iterable[str | os.PathLike[str]]) -> list[str]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from data_pipelines.batches import prefetched
 from data_pipelines.pass_seeds import with_seeds
 from data_pipelines.patches.cutting import PatchCutter
-from data_pipelines.patches.label_notices import warn_of_doubtful_labels
+from data_pipelines.patches.label_notices import warn_of_doubtful_labels, warn_of_other_orientations
 from data_pipelines.patches.labelled_files import LabelledFiles
 from data_pipelines.patches.options import PatchOptions
 
@@ -30,6 +30,7 @@ def patch_dataset(files: LabelledFiles, options: PatchOptions, *, num_axes: int)
     Raises:
         ValueError: an option does not fit to the data, or no file can be read.
     """
+    warn_of_other_orientations(files)
     cutter = PatchCutter(files, options, num_axes=num_axes)
     if cutter.layout.label_shape is not None:
         warn_of_doubtful_labels(files, cutter.layout.patch, are_changed=options.crops_postprocess is not None)

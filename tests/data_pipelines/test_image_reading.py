@@ -13,11 +13,18 @@ from PIL import Image, ImageOps
 from rasterio.transform import from_origin
 from skimage import io as skimage_io
 
-from DataProvider_input_pipeline import FileListProcessor_image_classification, read_image
+from DataProvider_input_pipeline import (
+    FileListProcessor_image_classification,
+    FileListProcessor_Semantic_Segmentation,
+    read_image,
+)
 from data_pipelines.images.opening import ImageOpener
 from data_pipelines.images.reading import check_reader
 from data_pipelines.patches.labelled_files import LabelledFiles
 
+TRANSPOSITIONS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+                  5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+                  8: Image.Transpose.ROTATE_90}  # as in EXIF and TIFF
 NAMES = ["plain", "mit Leerzeichen und Umläuten äöü", "图像 (1)"]
 
 
@@ -80,6 +87,36 @@ def test_an_orientation_noted_by_the_camera_is_applied_as_by_pillow(tmp_path, or
     np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=3)  # two JPEG decoders
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("mode", "compression"), [("RGB", None), ("RGB", "tiff_lzw"), ("L", None), ("P", None), ("P", "tiff_lzw")])
+def test_all_readers_turn_a_tiff_as_it_notes(tmp_path, orientation, mode, compression):
+    path = str(tmp_path / "turned.tif")
+    stored = image(40, 23, 3) if mode == "RGB" else image(40, 23) % 5
+    picture = Image.fromarray(stored)
+    if mode == "P":
+        picture.putpalette([0, 0, 0, 9, 9, 9, 30, 30, 30, 90, 90, 90, 200, 200, 200])
+    picture.save(path, tiffinfo={0x0112: orientation}, compression=compression)
+    expected = np.asarray(picture.transpose(TRANSPOSITIONS[orientation]) if orientation > 1 else picture).reshape(
+        *((40, 23) if orientation < 5 else (23, 40)), -1)
+    for reader in ("opencv", "rasterio"):
+        np.testing.assert_array_equal(read_image(path, reader=reader, palette="indices"), expected)
+        opened = ImageOpener(reader, whole=False, palette="indices")(path)
+        np.testing.assert_array_equal(opened[3:20, 2:9], expected[3:20, 2:9])
+
+
+def test_colours_come_as_blue_green_red_when_asked_for_and_never_else(tmp_path):
+    for num_bands in (1, 3, 4):
+        path = str(tmp_path / f"{num_bands}.png")
+        cv2.imwrite(path, image(7, 5, num_bands))  # takes blue, green, red
+        by_opencv = cv2.imread(path, cv2.IMREAD_UNCHANGED).reshape(7, 5, num_bands)
+        np.testing.assert_array_equal(read_image(path, channels="BGR"), by_opencv)
+        np.testing.assert_array_equal(read_image(path)[..., :3], by_opencv[..., :3][..., ::-1])
+    with pytest.raises(ValueError, match="channels must be one of 'RGB', 'BGR'"):
+        read_image(path, channels="bgr")
+    with pytest.raises(ValueError, match="gives the bands in the order of the file"):
+        read_image(path, channels="BGR", reader="rasterio")
+
+
 def test_a_damaged_note_of_the_orientation_leaves_the_image_as_it_is_stored(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -107,6 +144,29 @@ def test_pipelines_turn_images_and_label_maps_alike(tmp_path, orientation):
     cut, cut_labels = files.opened(0).cut((0, 0), seen_labels.shape)
     np.testing.assert_array_equal(cut, seen)
     np.testing.assert_array_equal(cut_labels, seen_labels)
+
+
+@pytest.mark.parametrize(("size", "orientation", "label_size", "outcome"), [
+    ((12, 12), 6, (12, 12), "told"), ((12, 16), 3, (12, 16), "told"), ((12, 16), 6, (16, 12), "right"),
+    ((12, 16), 6, (12, 16), "refused"), ((12, 12), 1, (12, 12), "right")])
+def test_a_turned_image_with_a_label_map_that_is_not_turned_is_noticed(tmp_path, caplog, size, orientation, label_size, outcome):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    raw, reference = str(tmp_path / "a_raw.jpg"), str(tmp_path / "a_labels.png")
+    Image.fromarray(image(*size, 3)).save(raw, exif=exif)
+    Image.fromarray(image(*label_size) % 3).save(reference)
+
+    def batches() -> list[tuple]:
+        return list(FileListProcessor_Semantic_Segmentation([raw], [reference], batch_size=1, shuffle_samples=False,
+                                                            patch_ratio_vs_input=8))
+    if outcome == "refused":
+        with pytest.raises(ValueError, match=r"turned as it notes \(orientation 6\), its reference as it notes \(1; 1 is not"):
+            batches()
+    else:
+        assert batches()
+    told = [message for message in caplog.messages if "is turned as it notes" in message]
+    assert len(told) == (outcome == "told")
+    assert not told or f"{raw} is turned as it notes (orientation {orientation}), its label map {reference} notes 1" in told[0]
 
 
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
