@@ -26,7 +26,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("workingFolder", name(), "parent of the experiment's folder, e.g. 'experiments/curve_fitting'"),
     Setting("model_file", name(), "the model file; relative to the settings file, else to the current folder"),
     Setting("user_files", list_of(name(), "str"),
-            "files and folders beside the settings or model file that C libraries or a client read; kept for restart", []),
+            "files and folders beside the settings or model file to be kept for restart beyond those noticed by themselves", []),
     Setting("hparams", scalar_dict(), "what sweeps and --hparams may change; reaches `model`, decorates the folder's name",
             {}),
     Setting("random_seed", optional(integer(minimum=0, maximum=2**32 - 1)),

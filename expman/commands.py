@@ -17,7 +17,7 @@ from expman.data_statistics import restore_statistics, statistics_of
 from expman.errors import UsageError
 from expman.experiment_folder import ExperimentFolder, write_atomically
 from expman.recorded_settings import warn_of_other_settings
-from expman.running_servers import announced, newest_server, start_command
+from expman.running_servers import announced, server_port
 from expman.settings import Settings, load_settings
 from expman.tensorflow_notices import start_tensorflow
 from expman.tracking.background_mirror import mirrored
@@ -188,23 +188,8 @@ def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug
     settings = load_experiment(folder)
     from expman.client import run_experiment_client
     run_experiment_client(settings, model_dir=folder.path, model_name=name,
-                          port=_server_port(folder, settings) if port is None else port,
+                          port=server_port(folder, otherwise=settings.tensorflow_server_port) if port is None else port,
                           num_requests=num_requests, debug=debug)
-
-
-def _server_port(folder: ExperimentFolder, settings: Settings) -> int:
-    """Where a client finds the server of an experiment.
-
-    Raises:
-        UsageError: none runs, and the settings leave the port open.
-    """
-    server = newest_server(folder.servers)
-    if server is not None:
-        return server.port
-    if settings.tensorflow_server_port == 0:
-        raise UsageError(f"No server of {folder.path} runs on this machine, and tensorflow_server_port is 0, which stands for "
-                         f"any free port. Start one by `{start_command(folder.path)}`, or say where it is by --port.")
-    return settings.tensorflow_server_port
 
 
 def sweep(sweep_file: str | os.PathLike[str], *, engine: str = "local", ray_address: str | None = None,

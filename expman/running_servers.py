@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from expman.errors import UsageError
+from expman.experiment_folder import ExperimentFolder
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -73,6 +76,25 @@ def newest_server(folder: Path) -> RunningServer | None:
     servers = [server for file in folder.glob("*.json") if _is_locked(file) and (server := _read(file))]
     own = [server for server in servers if server.host == socket.gethostname()]
     return max(own, key=lambda server: server.started, default=None)
+
+
+def server_port(folder: ExperimentFolder, *, otherwise: int) -> int:
+    """Where a client finds the server of an experiment.
+
+    Arguments:
+        folder: the experiment.
+        otherwise: the port that the settings name, for a server that has left no file.
+
+    Raises:
+        UsageError: no server runs, and the settings leave the port open.
+    """
+    server = newest_server(folder.servers)
+    if server is not None:
+        return server.port
+    if otherwise == 0:
+        raise UsageError(f"No server of {folder.path} runs on this machine, and tensorflow_server_port is 0, which stands for "
+                         f"any free port. Start one by `{start_command(folder.path)}`, or say where it is by --port.")
+    return otherwise
 
 
 def _write_locked(file: Path, content: str) -> int:

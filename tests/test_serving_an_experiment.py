@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import signal
@@ -18,7 +19,7 @@ from conftest import ROOT
 from serving_models import free_port
 from settings_files import write_experiment
 
-from expman.running_servers import newest_server
+from expman.running_servers import announced, newest_server
 
 SESSION_NAME = "my model: 50 % é/ü"
 MODEL_NAME = "my-model-50-"
@@ -106,6 +107,28 @@ def test_of_several_servers_the_newest_that_lives_is_found(training):
             assert len(list((folder / "servers").iterdir())) == 2
             assert newest_server(folder / "servers").port == port_of(third_ready)
     assert newest_server(folder / "servers") is None
+
+
+def test_where_no_file_can_be_written_a_server_runs_all_the_same(tmp_path, caplog):
+    (tmp_path / "servers").write_text("a file where the folder should be")
+    with announced(tmp_path / "servers", port=9000, rest_port=0):
+        assert newest_server(tmp_path / "servers") is None
+    assert "clients must be told the port" in caplog.text
+
+
+def test_files_of_other_machines_and_of_others_are_ignored(tmp_path):
+    with announced(tmp_path, port=1, rest_port=0):
+        file, = tmp_path.iterdir()
+        record = json.loads(file.read_text())
+        for name, content in (("elsewhere-1.json", {**record, "host": "elsewhere", "started": 2e10, "port": 2}),
+                              ("dead.json", {**record, "started": 3e10, "port": 3})):
+            (tmp_path / name).write_text(json.dumps(content))
+        (tmp_path / "notes.json").write_text("no record")
+        with open(tmp_path / "elsewhere-1.json") as kept, open(tmp_path / "notes.json") as notes:
+            fcntl.flock(kept, fcntl.LOCK_EX)
+            fcntl.flock(notes, fcntl.LOCK_EX)
+            assert newest_server(tmp_path).port == 1
+    assert not file.exists()
 
 
 def test_without_a_server_the_client_says_how_to_start_one(training, script):
