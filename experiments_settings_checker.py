@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.declarations import (REQUIRED, MethodPrototype, Prototype, Setting, choice, flag, integer, list_of, markdown_table, name,
-                                 number, optional, scalar_dict, text)
+                                 named_folders, number, optional, scalar_dict, text)
 from expman.errors import ExperimentError, Problem
 
 SETTINGS: tuple[Setting, ...] = (
@@ -37,10 +37,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("n_outputs", optional(integer(minimum=1)), "passed to `model`", None),
     Setting("raw_data_dir_train", text(), "passed to the input pipeline for training"),
     Setting("raw_data_dir_val", text(), "passed to the input pipeline for validation"),
+    Setting("validation_sets", named_folders(),
+            "further validation data, each evaluated beside raw_data_dir_val: its numbers are `NAME/loss` and `NAME/<metric>`, "
+            "any of which may be earlystopping_metric", {}),
     Setting("raw_data_filename_extension", text(), "for the user's own pipeline", ""),
     Setting("nb_train_samples", integer(minimum=0),
             "samples of a training epoch, each going on where the last one ended; 0: the dataset's own length", 0),
-    Setting("nb_val_samples", integer(minimum=0), "samples of an evaluation; 0: the dataset's own length", 0),
+    Setting("nb_val_samples", integer(minimum=0), "samples of an evaluation, at most of one of validation_sets; 0: the dataset's own length", 0),
     Setting("batch_size", integer(minimum=1), "samples of a batch"),
     Setting("nbEpoch", integer(minimum=1), "passes over the training data", unit="epochs"),
     Setting("reference_labels", list_of(text(), "str"), "one name per label column, for reports and the projector", []),
@@ -55,9 +58,9 @@ SETTINGS: tuple[Setting, ...] = (
             "evaluate and export the exponential moving averages of the weights", True),
     Setting("weights_moving_average_decay", number(above=0, below=1), "decay of these averages, per step", 0.998),
     Setting("early_stopping_patience", optional(integer(minimum=1)), "epochs without improvement before stopping", None, "epochs"),
-    Setting("earlystopping_metric", name(), "'loss' or a metric of `get_eval_metric_ops`: what 'best' means", "loss"),
+    Setting("earlystopping_metric", name(), "'loss' or a metric of `get_eval_metric_ops`, or NAME/… for one of validation_sets: what 'best' means", "loss"),
     Setting("earlystopping_mode", optional(choice("min", "max")),
-            "whether that metric is best when small or large; must be set unless the metric is 'loss'", None),
+            "whether that metric is best when small or large; must be set unless the metric is a loss", None),
     Setting("baseline", flag(),
             "measure a constant answer and a linear model before training, by the same loss and metrics", False),
     Setting("eval_not_rerun_until_sec", number(minimum=0), "least time between two evaluations", 0, "seconds"),
@@ -226,10 +229,17 @@ def _faults_between_settings(namespace: Mapping[str, Any]) -> list[tuple[str, st
         faults.append(("deterministic_ops", "needs random_seed, without which the random operations cannot be deterministic. "
                                             "Set random_seed, or remove deterministic_ops."))
     metric = namespace.get("earlystopping_metric", "loss")
-    if metric != "loss" and namespace.get("earlystopping_mode") is None:
+    losses = ["loss", *(f"{set_name}/loss" for set_name in _validation_sets(namespace))]
+    if metric not in losses and namespace.get("earlystopping_mode") is None:
         faults.append(("earlystopping_mode", f"must be 'min' or 'max', since earlystopping_metric is {metric!r} and a wrong "
                                              "guess would keep the worst model. Got None."))
     return faults
+
+
+def _validation_sets(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The named validation data; {} for what is no dict, which its kind reports."""
+    sets = namespace.get("validation_sets")
+    return sets if isinstance(sets, dict) else {}
 
 
 def settings_table() -> str:

@@ -315,7 +315,7 @@ def _data_recorded(folder: ExperimentFolder, settings: Settings, *, estimator: A
     """Fingerprints the data beside the training, for `experiment.json`."""
     from expman.data_record import data_recorded
     return data_recorded(
-        folder, data_folders={name: getattr(settings, name) for name in ("raw_data_dir_train", "raw_data_dir_val")},
+        folder, data_folders=settings.data_folders,
         first_batch_hashes=estimator.first_batch_hashes, is_restart=is_restart)
 
 

@@ -104,7 +104,7 @@ def _changed_folders(folder: ExperimentFolder, *, recorded: Mapping[str, Any], f
                      ) -> Iterator[str]:
     """A line for each data folder whose files are not those of the record."""
     for setting, found in files.items():
-        if combined_hash(found) == recorded[setting]["hash"]:
+        if setting not in recorded or combined_hash(found) == recorded[setting]["hash"]:
             continue
         try:
             before = _read_file_list(folder.data_files, setting) if recorded[setting]["num_files"] else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import numbers
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ class Required:
 
 
 REQUIRED = Required()
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,15 @@ def scalar_dict() -> ValueKind:
         lambda value: isinstance(value, dict) and all(
             isinstance(key, str) and all(map(_is_scalar, entry if isinstance(entry, (list, tuple)) else [entry]))
             for key, entry in value.items()))
+
+
+def named_folders() -> ValueKind:
+    """Names, which become parts of columns and tags, with a folder each."""
+    return ValueKind(
+        "a dict from names (a letter, then letters, digits, '_', '-' or '.') to folders (str)",
+        lambda value: isinstance(value, dict) and all(
+            isinstance(key, str) and _PLAIN_NAME.fullmatch(key) and isinstance(folder, str) and folder.strip()
+            for key, folder in value.items()))
 
 
 def _is_scalar(value: Any) -> bool:

@@ -75,7 +75,7 @@ def _with_data(settings: Settings, data: str | None) -> Settings:
                              "raw_data_files_folder. Declare it and read the data from there.")
         if settings.nb_val_samples:
             _LOGGER.info("nb_val_samples = %d: so many samples are taken from --data %s.", settings.nb_val_samples, data)
-        values["raw_data_dir_val"] = data
+        values["raw_data_dir_val"], values["validation_sets"] = data, {}
     return dataclasses.replace(settings, values=values)
 
 
@@ -95,8 +95,10 @@ def _measured(folder: ExperimentFolder, settings: Settings) -> dict[str, Any]:
         raise TrainingError(f"With --data {settings.raw_data_dir_val} as raw_data_dir_val: {error}") from error
     estimator.check_same_tables(folder.read_identity().get("lookup_tables", []))
     progress = CheckpointStore(folder.checkpoints, variables=estimator.model.training_state()).restore_best()
-    metrics = estimator.evaluate()
-    return {"num_samples": estimator.model.num_measured_samples(), "epoch": progress.best_epoch, "step": progress.best_step,
+    metrics = estimator.measure_validation_data()
+    num_samples = estimator.model.num_measured_samples()
+    metrics |= estimator.measure_validation_sets()
+    return {"num_samples": num_samples, "epoch": progress.best_epoch, "step": progress.best_step,
             "weights": "averages" if settings.predict_using_smoothed_parameters else "weights", "metrics": metrics,
             "recorded_best": dict(progress.best_metrics)}
 

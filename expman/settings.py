@@ -108,11 +108,16 @@ class Settings:
             modules.update({str(file.relative_to(root)): file for root in roots if file.is_relative_to(root)})
         return modules
 
+    @property
+    def data_folders(self) -> dict[str, str]:
+        """The raw data folders: the setting that names one → the folder."""
+        named = {f"validation_sets['{name}']": folder for name, folder in self.validation_sets.items()}
+        return {"raw_data_dir_train": self.raw_data_dir_train, "raw_data_dir_val": self.raw_data_dir_val, **named}
+
     def files_to_keep(self) -> dict[str, Path]:
         """What the user's files have read from beside or below them, what `Client_IO` mentions and what `user_files` names:
         relative path → file."""
-        folders = (self.workingFolder, self.raw_data_dir_train, self.raw_data_dir_val)
-        data = [Path(folder) for folder in folders
+        data = [Path(folder) for folder in (self.workingFolder, *self.data_folders.values())
                 if folder and not any(own.is_relative_to(Path(folder).resolve()) for own in self._folders())]
         shipped = [_PROJECT_FOLDER / entry for entry in _PROJECT_FILES]
         read = read_files_below(self._folders(), except_below=[*data, *shipped], others=self._files_of_client())

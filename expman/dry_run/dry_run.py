@@ -28,7 +28,7 @@ class DryRun:
         settings: the experiment as the user wrote it.
         patched_settings: the experiment as the checks run it.
         folder: its folder, below `temporary_folder`.
-        train_data, validation_data: the user's datasets.
+        train_data, validation_data, validation_sets: the user's datasets.
         estimator: the patched experiment in memory.
         steps_per_execution: what a training would choose.
         export_seconds: how long an export takes; None while it has not succeeded.
@@ -42,16 +42,18 @@ class DryRun:
     folder: ExperimentFolder = field(init=False)
     train_data: InputData = field(init=False)
     validation_data: InputData = field(init=False)
+    validation_sets: dict[str, InputData] = field(init=False)
     estimator: Estimator = field(init=False)
     steps_per_execution: int = field(init=False)
     export_seconds: float | None = None
 
-    def repeated_batches(self, shuffle_batches: bool) -> tf.data.Dataset:
+    def repeated_batches(self, raw_data_files_folder: str, shuffle_batches: bool) -> tf.data.Dataset:
         """Stands for `get_input_pipeline_train_val`: the first batch of the training data again and again for an epoch, or
-        that of the validation data once."""
+        that of the validation data of a folder once."""
         if shuffle_batches:
             return _repeated(self.train_data, num_batches=self.train_data.steps_per_epoch or _STEPS_OF_UNKNOWN_EPOCH)
-        return _repeated(self.validation_data, num_batches=1)
+        of_folder = {self.settings.validation_sets[name]: data for name, data in self.validation_sets.items()}
+        return _repeated(of_folder.get(raw_data_files_folder, self.validation_data), num_batches=1)
 
 
 def _repeated(data: InputData, *, num_batches: int) -> tf.data.Dataset:

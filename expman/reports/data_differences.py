@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from expman.reports.experiment_records import SETTINGS_OF_DATA, ExperimentRecord
+from expman.reports.experiment_records import ExperimentRecord
 
 _MOST_NAMED = 5
 
@@ -18,7 +18,7 @@ def data_lines(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[st
         if one or other:
             yield f"{'-' if other else '+'} the fingerprint of the data was not recorded"
         return
-    for setting in SETTINGS_OF_DATA:
+    for setting in dict.fromkeys([*first.settings_of_data, *second.settings_of_data]):
         mine, theirs = _mapping(one.get(setting)), _mapping(other.get(setting))
         if mine.get("hash") == theirs.get("hash"):
             continue

@@ -114,6 +114,12 @@ class ExperimentRecord:
         """The numbers of the exported versions, ascending."""
         return sorted({version for versions in self.exported_models.values() for version in versions})
 
+    @property
+    def settings_of_data(self) -> tuple[str, ...]:
+        """The settings that name data folders: the two of each experiment, then its further validation data."""
+        named = [name for name in _mapping(self.identity.get("data")) if name.startswith("validation_sets")]
+        return (*SETTINGS_OF_DATA, *named)
+
     @cached_property
     def data_fingerprint(self) -> str:
         """A short hash that two experiments share when their data are the same; '' when it was not recorded.
@@ -121,8 +127,8 @@ class ExperimentRecord:
         Of data without files it is that of the first batches, which depend on `batch_size` as well.
         """
         data = _mapping(self.identity.get("data"))
-        hashes = [str(_mapping(data.get(setting)).get("hash", "")) for setting in SETTINGS_OF_DATA]
-        if not any(_mapping(data.get(setting)).get("num_files") for setting in SETTINGS_OF_DATA):
+        hashes = [str(_mapping(data.get(setting)).get("hash", "")) for setting in self.settings_of_data]
+        if not any(_mapping(data.get(setting)).get("num_files") for setting in self.settings_of_data):
             hashes = [str(digest) for _, digest in sorted(_mapping(data.get("first_batches")).items()) if digest]
         if not any(hashes):
             return ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import experiments_settings_checker as checker
-from expman.reports.experiment_records import SETTINGS_OF_DATA, ExperimentRecord
+from expman.reports.experiment_records import ExperimentRecord
 from expman.reports.number_text import bytes_text
 from expman.reports.record_fields import value_text
 
@@ -112,7 +112,7 @@ def _provenance(record: ExperimentRecord) -> dict[str, str]:
         "git commit": _git_text(record),
         "random seed": value_text(record.settings.get("random_seed", "")),
         "data": record.data_fingerprint,
-        **{setting: _data_text(record, setting) for setting in SETTINGS_OF_DATA},
+        **{setting: _data_text(record, setting) for setting in record.settings_of_data},
         "python": str(identity.get("python") or ""),
         "system": str(machine.get("system") or ""),
         "processor": f"{machine.get('processor', '')}, {machine.get('cores', '?')} cores" if machine else "",

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from expman.errors import UserCodeError
+from expman.errors import TrainingError, UserCodeError
 from expman.experiment_folder import ExperimentFolder, shell_safe
 from expman.export.publisher import publish
 from expman.export.served_model import ServedModel
@@ -19,8 +19,8 @@ from expman.training import devices, lookup_tables, weights_averaging
 from expman.training.batch_hash import batch_hash
 from expman.training.execution_length import steps_per_execution
 from expman.training.experiment_model import ExperimentModel
-from expman.training.first_batch import check_on_first_batch, check_train_step
-from expman.training.input_data import InputData
+from expman.training.first_batch import check_on_first_batch, check_train_step, check_validation_set
+from expman.training.input_data import InputData, described_validation_data
 from expman.training.label_pairing import check_label_pairing
 from expman.training.op_determinism import settle_determinism
 from expman.training.optimizer import build_optimizer
@@ -44,6 +44,7 @@ class Estimator:
     Attributes:
         settings: the experiment.
         train_data, validation_data: its datasets.
+        validation_sets: its further validation data, by name.
         model: the Keras model, compiled.
         workers: this process among those that train the experiment together.
         not_deterministic_because: why determinism was left off although it was wanted; '' otherwise.
@@ -63,6 +64,7 @@ class Estimator:
         self.workers = Workers(strategy)
         self.train_data = InputData(settings, for_training=True)
         self.validation_data = InputData(settings, for_training=False)
+        self.validation_sets = {name: InputData(settings, for_training=False, set_name=name) for name in settings.validation_sets}
         seed_everything(settings.random_seed)
         with strategy.scope():
             self.model = ExperimentModel(settings=settings, features_spec=self.train_data.dataset.element_spec[0])
@@ -73,6 +75,8 @@ class Estimator:
             forward_seconds = check_on_first_batch(settings, self.model, train_batch=self.train_data.first_batch,
                                                    validation_batch=self.validation_data.first_batch,
                                                    validation_spec=self.validation_data.dataset.element_spec)
+            for name, data in self.validation_sets.items():
+                check_validation_set(settings, self.model, name=name, batch=data.first_batch, spec=data.dataset.element_spec)
             check_train_step(settings, self.model, train_spec=self.train_data.dataset.element_spec)
         check_label_pairing(settings, self.model, self.train_data.first_batch)
         self.model.steps_per_execution = settings.steps_per_execution or steps_per_execution(
@@ -105,8 +109,17 @@ class Estimator:
         Raises:
             UserCodeError: the served inputs or outputs do not fit to the model or to the data, or the callbacks to the
                 settings.
+            TrainingError: see `check_metric`.
         """
+        self.check_metric()
         _ = self.served, self.served_sample, self.addon_callbacks
+
+    def check_metric(self) -> None:
+        """Raises TrainingError when no evaluation gives the metric that decides what 'best' means."""
+        metric, names = self.settings.earlystopping_metric, self.evaluation_names
+        if metric not in names:
+            raise TrainingError(f"{self.settings.file}: earlystopping_metric = '{metric}' is none of the validation metrics: "
+                                f"{', '.join(names)}. Set it to one of them.")
 
     def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False, exports_once: bool = False,
               judge: Callable[[], str | None] | None = None,
@@ -138,8 +151,29 @@ class Estimator:
                            mirror=mirror).run(restart=restart, extend=extend)
 
     def evaluate(self) -> dict[str, float]:
-        """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept."""
-        return self.model.measure(passes(self.validation_data.dataset, strategy=self.model.distribute_strategy))
+        """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept.
+
+        Those of a named set are named `<name>/loss` and `<name>/<metric>`.
+        """
+        return self.measure_validation_data() | self.measure_validation_sets()
+
+    def measure_validation_data(self) -> dict[str, float]:
+        """The part of `evaluate` that has no name."""
+        return self._measure(self.validation_data)
+
+    def measure_validation_sets(self) -> dict[str, float]:
+        """The part of `evaluate` on the named sets."""
+        return {f"{set_name}/{name}": value for set_name, data in self.validation_sets.items()
+                for name, value in self._measure(data).items()}
+
+    @property
+    def evaluation_names(self) -> list[str]:
+        """The names of what `evaluate` returns."""
+        names = self.model.metric_names
+        return [*names, *(f"{set_name}/{name}" for set_name in self.validation_sets for name in names)]
+
+    def _measure(self, data: InputData) -> dict[str, float]:
+        return self.model.measure(passes(data.dataset, strategy=self.model.distribute_strategy))
 
     def export(self, folder: ExperimentFolder) -> str:
         """Publishes the present model as the folder's next version, after it has been verified.
@@ -174,6 +208,7 @@ class Estimator:
     def first_batch_hashes(self) -> dict[str, str | None]:
         """Hash of the first batch of each dataset; None when no seed determines it."""
         batches = {"training data": self.train_data.first_batch, "validation data": self.validation_data.first_batch}
+        batches |= {described_validation_data(name): data.first_batch for name, data in self.validation_sets.items()}
         return {name: None if self.settings.random_seed is None else batch_hash(batch) for name, batch in batches.items()}
 
     def _compile(self) -> None:

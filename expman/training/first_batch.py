@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,7 @@ from expman.errors import UserCodeError, UserExceptionError
 from expman.settings import Settings
 from expman.training.execution_length import forward_seconds
 from expman.training.experiment_model import ExperimentModel
+from expman.training.input_data import described_validation_data
 from expman.training.op_errors import readable_message
 from expman.training.optimizer_group import OptimizerGroup, PartsError
 from expman.training.sample_weights import check_sample_weights, unpacked
@@ -36,29 +37,70 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
         UserCodeError: the user's functions raised, or do not fit together or to the data; with the shapes of the batch.
     """
     _check_compilable(settings, validation_batch[0])
-    strategy = model.distribute_strategy
-    test_step = model.test_step if model.runs_without_strategy else tf.function(lambda data: tf.nest.map_structure(
-        strategy.experimental_local_results, strategy.run(model.test_step, args=(data,))), autograph=False)
+    test_step = _test_step(model)
     for batch, described_as in ((train_batch, "training data"), (validation_batch, "validation data")):
         check_sample_weights(settings, model, batch, described_as=described_as)
     try:
-        if strategy.num_replicas_in_sync > 1:
+        if model.distribute_strategy.num_replicas_in_sync > 1:
             tf.function(model.make_metrics, autograph=False).get_concrete_function(validation_batch)
         _trace(test_step, validation_spec, example=validation_batch)
         test_step(validation_batch)
         if settings.declares("model", "mode"):  # its training network has outputs of its own
             tf.function(lambda batch: _training_loss(model, batch), autograph=False).get_concrete_function(train_batch)
     except _MISFITS as error:
-        if isinstance(error, UserCodeError) and not isinstance(error, UserExceptionError):
-            raise  # a breach of the contract: the shapes would tell nothing
-        reason = readable_message(error) if isinstance(error, tf.errors.OpError) else str(error)
-        features, labels = validation_batch[:2]
-        raise UserCodeError(f"{reason}\nThe first batch: {_shapes('features', features)}; {_shapes('labels', labels)}; "
-                            f"{_shapes('model outputs', model.network.output)}. "
-                            "Make the shapes and types of these fit together.") from error
+        _raise_with_shapes(error, model=model, batch=validation_batch, described_as="The first batch")
     seconds = forward_seconds(test_step, validation_batch)
     model.reset_metrics()
     return seconds
+
+
+def check_validation_set(settings: Settings, model: ExperimentModel, *, name: str, batch: tuple[Any, ...], spec: tuple[Any, ...]
+                         ) -> None:
+    """Computes what an evaluation on one of `validation_sets` computes, for one batch.
+
+    Arguments:
+        settings: the experiment.
+        model: compiled, and checked on the first batch of the other data.
+        name: of the set.
+        batch: its first.
+        spec: the specs of all its batches.
+
+    Raises:
+        UserCodeError: the data do not fit to the user's functions, or a metric has the name of one of the set.
+    """
+    place = f"{settings.file}: validation_sets['{name}']"
+    check_sample_weights(settings, model, batch, described_as=described_validation_data(name))
+    test_step = _test_step(model)
+    try:
+        _trace(test_step, spec, example=batch)
+        test_step(batch)
+    except _MISFITS as error:
+        _raise_with_shapes(error, model=model, batch=batch, described_as=f"{place}: the first batch")
+    taken = [metric for metric in model.metric_names if metric.startswith(f"{name}/") and metric[len(name) + 1:] in model.metric_names]
+    if taken:
+        raise UserCodeError(f"{place}: '{taken[0]}' is a metric of the other validation data already. Rename the set.")
+    model.reset_metrics()
+
+
+def _test_step(model: ExperimentModel) -> Any:
+    """An evaluation's step outside of `evaluate`."""
+    strategy = model.distribute_strategy
+    return model.test_step if model.runs_without_strategy else tf.function(lambda data: tf.nest.map_structure(
+        strategy.experimental_local_results, strategy.run(model.test_step, args=(data,))), autograph=False)
+
+
+def _raise_with_shapes(error: Exception, *, model: ExperimentModel, batch: tuple[Any, ...], described_as: str) -> NoReturn:
+    """Raises a misfit anew, with the shapes of the batch that it was met with.
+
+    Raises:
+        UserCodeError: always.
+    """
+    if isinstance(error, UserCodeError) and not isinstance(error, UserExceptionError):
+        raise error  # a breach of the contract: the shapes would tell nothing
+    reason = readable_message(error) if isinstance(error, tf.errors.OpError) else str(error)
+    raise UserCodeError(f"{reason}\n{described_as}: {_shapes('features', batch[0])}; {_shapes('labels', batch[1])}; "
+                        f"{_shapes('model outputs', model.network.output)}. "
+                        "Make the shapes and types of these fit together.") from error
 
 
 def check_train_step(settings: Settings, model: ExperimentModel, *, train_spec: tuple[Any, ...]) -> None:

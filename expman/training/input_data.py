@@ -29,6 +29,7 @@ class InputData:
     Arguments:
         settings: the experiment.
         for_training: whether to build the training data (shuffled) or the validation data (not shuffled).
+        set_name: one of `validation_sets`; '' for the validation data without a name.
 
     Attributes:
         dataset: a finite `tf.data.Dataset` of (features, labels) or (features, labels, sample weights); one pass is one epoch. Where `nb_train_samples` is another
@@ -41,15 +42,17 @@ class InputData:
         TrainingError: the dataset is empty, or endless without a number of samples.
     """
 
-    def __init__(self, settings: Settings, *, for_training: bool) -> None:
+    def __init__(self, settings: Settings, *, for_training: bool, set_name: str = "") -> None:
         self._settings = settings
-        self._folder_setting = "raw_data_dir_train" if for_training else "raw_data_dir_val"
+        self._folder_setting = (f"validation_sets['{set_name}']" if set_name else
+                                "raw_data_dir_train" if for_training else "raw_data_dir_val")
         self._samples_setting = "nb_train_samples" if for_training else "nb_val_samples"
-        self._described_as = "training data" if for_training else "validation data"
+        self._described_as = "training data" if for_training else described_validation_data(set_name)
+        self._is_named = bool(set_name)
         set_determinism(wants_determinism(settings))  # TensorFlow then leaves out what reads ahead of Python's draws
         seed_everything(settings.random_seed)
         dataset = self._checked(_built(settings.call(
-            _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=getattr(settings, self._folder_setting),
+            _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=settings.data_folders[self._folder_setting],
             shuffle_batches=for_training)))
         dataset, self.steps_per_epoch, self._goes_on = self._limited(dataset, goes_on=for_training)
         self.first_batch = self._take_first_batch(_without_autotuning(dataset))
@@ -113,6 +116,8 @@ class InputData:
             wanted = math.ceil(num_samples / self._settings.batch_size)
             if num_batches == wanted:
                 return dataset, wanted, False
+            if self._is_named and num_batches != tf.data.INFINITE_CARDINALITY:  # no sample may count twice
+                return dataset.take(wanted), min(num_batches, wanted) if num_batches >= 0 else None, False
             if num_batches != tf.data.INFINITE_CARDINALITY and (goes_on or num_batches < wanted):
                 dataset = dataset.repeat()
             return (dataset, wanted, True) if goes_on else (dataset.take(wanted), wanted, False)
@@ -128,11 +133,16 @@ class InputData:
         except tf.errors.OpError as error:
             raise TrainingError(f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} cannot be read: "
                                 f"{readable_message(error)}") from error
-        folder = getattr(self._settings, self._folder_setting)
+        folder = self._settings.data_folders[self._folder_setting]
         raise TrainingError(
             f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} are empty: {_PIPELINE}(batch_size="
             f"{self._settings.batch_size}, raw_data_files_folder='{folder}', …) gave no batch. Correct "
             f"{self._folder_setting}, or lower batch_size if incomplete batches are dropped.")
+
+
+def described_validation_data(set_name: str) -> str:
+    """How messages speak of validation data; '' stands for those without a name."""
+    return f"validation data '{set_name}'" if set_name else "validation data"
 
 
 def _without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -89,7 +89,7 @@ def _tensorboard_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
                            progress: TrainingProgress) -> list[keras.callbacks.Callback]:
     settings, model, validation_data = estimator.settings, estimator.model, estimator.validation_data
     callbacks = [
-        HparamsSummary(folder=folder.validation_logs, hparams=settings.hparams, metrics=model.metric_names,
+        HparamsSummary(folder=folder.validation_logs, hparams=settings.hparams, metrics=estimator.evaluation_names,
                        experiment_name=folder.path.name),
         TensorBoardScalars(train_logs=folder.train_logs, validation_logs=folder.validation_logs, progress=progress,
                            points_per_epoch=settings.nb_summary_per_train_epoch,

@@ -111,6 +111,8 @@ class TrainingRun:
         self._mark_restart()
         self._estimator.train_data.skip_passes(progress.epoch)
         self._estimator.validation_data.skip_passes(progress.num_evaluations + progress.num_projections)
+        for data in self._estimator.validation_sets.values():
+            data.skip_passes(progress.num_evaluations)
 
     def _take_up_end(self, state: Mapping[str, Any], *, extend: bool) -> None:
         """Takes over from `state.json` what came after the checkpoint, and whether the training is over but for its record."""

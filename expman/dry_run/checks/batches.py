@@ -16,16 +16,20 @@ from expman.training.input_data import InputData
 
 
 def check_batches(run: DryRun) -> Finding:
-    """Builds the user's two datasets; values that are not finite are warned of, since a loss may mask them."""
+    """Builds the user's datasets; values that are not finite are warned of, since a loss may mask them."""
     run.train_data = InputData(run.settings, for_training=True)
     run.validation_data = InputData(run.settings, for_training=False)
+    run.validation_sets = {name: InputData(run.settings, for_training=False, set_name=name)
+                           for name in run.settings.validation_sets}
+    named = [(f"validation '{name}'", data) for name, data in run.validation_sets.items()]
     details = []
-    for described_as, data in (("training", run.train_data), ("validation", run.validation_data)):
+    for described_as, data in (("training", run.train_data), ("validation", run.validation_data), *named):
         features, labels = data.first_batch[:2]
         details += described_tensors(f"{described_as} features", features,
                                      may_lack_values=_fills_missing_values(run.settings, features))
         details += described_tensors(f"{described_as} labels", labels)
     summary = f"{_length(run.train_data)} for training, {_length(run.validation_data)} for validation"
+    summary += "".join(f", {_length(data)} for {described_as}" for described_as, data in named)
     return Finding(summary, tuple(details))
 
 

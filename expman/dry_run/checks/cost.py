@@ -14,6 +14,7 @@ from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
 from expman.dry_run.fitting import fit_steps
 from expman.dry_run.quantities import duration, size
+from expman.training.input_data import InputData
 from expman.training.replica_batches import passes
 from expman.training.weights_averaging import notice_of_short_training
 
@@ -72,8 +73,13 @@ def _duration(run: DryRun, *, step_seconds: float) -> str:
 
 
 def _evaluation_seconds(run: DryRun, *, step_seconds: float) -> float:
-    """Measures some batches of the validation data, as many as take about as long as the training was measured."""
-    data = run.validation_data
+    """The time of an evaluation on all validation data."""
+    return sum(_seconds_on(data, run, step_seconds=step_seconds)
+               for data in (run.validation_data, *run.validation_sets.values()))
+
+
+def _seconds_on(data: InputData, run: DryRun, *, step_seconds: float) -> float:
+    """Measures some batches of validation data, as many as take about as long as the training was measured."""
     affordable = max(1, int(_MEASURED_SECONDS / step_seconds))
     num_batches = min(affordable, data.steps_per_epoch or affordable)
     start = time.perf_counter()

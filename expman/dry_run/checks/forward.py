@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from expman.dry_run.batch_description import not_finite_tensors
 from expman.dry_run.check import Finding
@@ -24,7 +22,9 @@ def check_forward(run: DryRun) -> Finding:
     validation = estimator.evaluate()
     _require_finite(training["loss"], run.train_data, described_as="training")
     _require_finite(validation["loss"], run.validation_data, described_as="validation")
-    _require_metric(run.settings.earlystopping_metric, validation)
+    for name, data in run.validation_sets.items():
+        _require_finite(validation[f"{name}/loss"], data, described_as=f"validation '{name}'")
+    estimator.check_metric()
     _call_optional_functions(estimator)
     others = "".join(f", {name} {value:.4g}" for name, value in validation.items() if name != "loss")
     return Finding(f"training loss {training['loss']:.4g}, validation loss {validation['loss']:.4g}{others}")
@@ -46,9 +46,3 @@ def _require_finite(loss: float, data: InputData, *, described_as: str) -> None:
              "its values are finite: look for a logarithm, a root or a division of 0 in data_preprocess, model and "
              "get_total_loss.")
     raise CheckError(f"The loss of the {described_as} batch is {loss}: {cause}")
-
-
-def _require_metric(name: str, metrics: Mapping[str, Any]) -> None:
-    if name not in metrics:
-        raise CheckError(f"earlystopping_metric = '{name}' is none of the validation metrics: {', '.join(metrics)}. "
-                         "Set it to one of them.")

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping
 
 import keras
 
-from expman.errors import TrainingError
 from expman.training.progress import TrainingProgress
 
 
 class Evaluation(keras.callbacks.Callback):
     """Measures the model on the validation data and adds the results to the epoch's logs as `val_<metric>`.
 
-    Of two evaluations with the same value of the metric, the one with the lower loss is better.
+    Of two evaluations with the same value of the metric, the one with the lower loss, on the same data, is better.
 
     Arguments:
         evaluate: measures the model; returns metric → value.
@@ -25,9 +24,6 @@ class Evaluation(keras.callbacks.Callback):
         num_epochs: the last epoch; it is always evaluated.
         least_seconds_between: an epoch that ends sooner than this after the last evaluation is not evaluated.
         agree: makes of this process' answer to whether enough time has passed that of all workers.
-
-    Raises:
-        TrainingError: no evaluation gives `metric`.
     """
 
     def __init__(self, *, evaluate: Callable[[], Mapping[str, float]], progress: TrainingProgress, metric: str, mode: str,
@@ -52,9 +48,6 @@ class Evaluation(keras.callbacks.Callback):
         metrics = dict(self._evaluate())
         self._last_evaluation = time.monotonic()
         progress.num_evaluations += 1
-        if self._metric not in metrics:
-            raise TrainingError(f"earlystopping_metric = '{self._metric}' is none of the validation metrics: "
-                                f"{', '.join(metrics)}. Set it to one of them.")
         value = metrics[self._metric]
         progress.last_metrics = metrics
         progress.improved = not math.isnan(value) and self._is_better(metrics)
@@ -69,4 +62,6 @@ class Evaluation(keras.callbacks.Callback):
         if progress.best_value is None:
             return True
         best = self._sign * progress.best_value
-        return value < best or (value == best and metrics["loss"] < progress.best_metrics["loss"])
+        set_name, slash, _ = self._metric.partition("/")
+        loss = f"{set_name}/loss" if f"{set_name}{slash}loss" in metrics else "loss"
+        return value < best or (value == best and metrics[loss] < progress.best_metrics[loss])
