@@ -14,6 +14,7 @@ from training_runs import read_metrics, untimed
 
 from expman import commands
 from expman.errors import SettingsError, TrainingError, UserCodeError
+from expman.evaluation import evaluate
 from expman.settings import load_settings
 from expman.training.estimator import Estimator
 
@@ -50,6 +51,12 @@ def test_a_named_loss_may_decide_what_best_means(with_sets):
     values = [float(row["val_other-lab/loss"]) for row in read_metrics(with_sets)]
     state = json.loads((with_sets / "state.json").read_text())
     assert state["best_value"] == min(values) and state["best_epoch"] == values.index(min(values)) + 1
+
+
+def test_the_evaluate_command_measures_each_set_and_counts_the_samples_of_the_unnamed_one(with_sets):
+    record = evaluate(with_sets)
+    assert record["metrics"] == json.loads((with_sets / "state.json").read_text())["best_metrics"]
+    assert len(record["metrics"]) == 9 and record["num_samples"] == 90
 
 
 def test_tensorboard_has_a_curve_for_each_number_of_each_set(with_sets):
