@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from model_zoo.checked_hparams import whole_number
+from model_zoo.image_and_latent import checked_image_and_latent
 
 
 def model(data: Mapping[str, keras.KerasTensor], hparams: dict[str, Any]) -> dict[str, keras.KerasTensor]:
@@ -37,7 +38,7 @@ def model(data: Mapping[str, keras.KerasTensor], hparams: dict[str, Any]) -> dic
     Raises:
         ValueError: an input is missing or of unknown size, or a hyperparameter is no whole number above 0.
     """
-    image, latent = _checked(data)
+    image, latent = checked_image_and_latent(data)
     first, neurons = whole_number(hparams, "filters", 32), whole_number(hparams, "hiddenNeurons", 256)
     all_filters = [first * 2**level for level in range(whole_number(hparams, "depth", 2))]
     features = image
@@ -52,19 +53,6 @@ def model(data: Mapping[str, keras.KerasTensor], hparams: dict[str, Any]) -> dic
     sampled = code + keras.ops.exp(0.5 * log_variance) * latent
     decoder = _decoder(tuple(image.shape[1:]), latent_size=latent.shape[-1], all_filters=all_filters, neurons=neurons)
     return {"code": code, "code_log_variance": log_variance, "reconstruction": decoder(sampled), "generated": decoder(latent)}
-
-
-def _checked(data: Any) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    if not isinstance(data, Mapping) or not {"image", "latent"} <= data.keys():
-        got = sorted(data) if isinstance(data, Mapping) else type(data).__name__
-        raise ValueError(f"data must be a dict with 'image' and 'latent', as the dataset's features. Got {got}.")
-    image, latent = data["image"], data["latent"]
-    if len(image.shape) != 4 or None in image.shape[1:]:
-        raise ValueError("data['image'] must be [batch, height, width, channels] with known sizes. "
-                         f"Got {image.shape}. Resize or crop the images to one size.")
-    if len(latent.shape) != 2 or latent.shape[-1] is None:
-        raise ValueError(f"data['latent'] must be [batch, latent size] with a known size. Got {latent.shape}.")
-    return image, latent
 
 
 def _decoder(image_shape: tuple[int, ...], *, latent_size: int, all_filters: list[int], neurons: int) -> keras.Sequential:
