@@ -114,7 +114,7 @@ def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
     settings = dataclasses.replace(settings, values={**settings.values, "nbEpoch": num_epochs})
     server = TrackingServer(settings.tracking_uri)
     estimator = _build_estimator(settings)
-    estimator.check_same_tables(identity.get("lookup_tables", []))
+    estimator.check_same_tables(identity.get("lookup_tables"))
     _check_tracking(server, settings, workers=estimator.workers, folder=folder)
     if estimator.workers.is_chief:
         folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})

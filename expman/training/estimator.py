@@ -198,10 +198,10 @@ class Estimator:
         return self.served.answers(named)
 
     def table_hashes(self) -> list[str]:
-        """A hash of each lookup table of the network; none of them is a variable."""
+        """See `lookup_tables.table_hashes`."""
         return lookup_tables.table_hashes(self.model.network)
 
-    def check_same_tables(self, recorded: Sequence[str]) -> None:
+    def check_same_tables(self, recorded: Sequence[str] | None) -> None:
         """See `lookup_tables.check_same_tables`."""
         lookup_tables.check_same_tables(self.model.network, recorded=recorded, place=self.settings.place_of("model"))
 

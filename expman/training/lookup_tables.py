@@ -1,45 +1,77 @@
-"""The tables of the layers that look words or numbers up: no variables, so that no checkpoint holds them."""
+"""What layers know beside their variables (words, boundaries, statistics of the data), so that no checkpoint holds it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
+import numpy as np
 
 from expman.errors import TrainingError
 
 _LOOKUP_LAYERS = (keras.layers.TextVectorization, keras.layers.StringLookup, keras.layers.IntegerLookup)
+_ADAPTED_LAYERS = (*_LOOKUP_LAYERS, keras.layers.Discretization, keras.layers.Normalization)
 
 
 def table_layers(network: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a network that have tables; those of nested networks included."""
-    found = []
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            found += table_layers(layer)
-        elif isinstance(layer, _LOOKUP_LAYERS):
-            found.append(layer)
-    return found
+    """The layers of a network that have tables; those within nested networks and layers included."""
+    return [layer for layer in _adapted_layers(network) if isinstance(layer, _LOOKUP_LAYERS)]
 
 
 def table_hashes(network: keras.Model) -> list[str]:
-    """For each of these layers, in their order, the SHA-256 of its words and their order."""
-    return [hashlib.sha256(repr(layer.get_vocabulary()).encode()).hexdigest() for layer in table_layers(network)]
+    """For each layer with words, boundaries or statistics, in the layers' order, the SHA-256 of these."""
+    return [_hash(layer) for layer in _adapted_layers(network)]
 
 
-def check_same_tables(network: keras.Model, *, recorded: Sequence[str], place: str) -> None:
-    """Refuses a restart with other words than the weights were trained with.
+def check_same_tables(network: keras.Model, *, recorded: Sequence[str] | None, place: str) -> None:
+    """Refuses a restart with other words, boundaries or statistics than the weights were trained with.
 
     Arguments:
         network: built anew from the experiment's files.
-        recorded: `table_hashes` when the training started.
+        recorded: `table_hashes` when the training started; None for an experiment that knows none.
         place: of the function `model`.
 
     Raises:
-        TrainingError: a table differs.
+        TrainingError: a layer differs.
     """
-    others = [layer.name for layer, now, then in zip(table_layers(network), table_hashes(network), recorded) if now != then]
+    if recorded is None:
+        return
+    layers = list(_adapted_layers(network))
+    if len(layers) != len(recorded):
+        raise TrainingError(f"{place}: the training started with {len(recorded)} layers that have words, boundaries or "
+                            f"statistics, and model makes {len(layers)} now. Restore the model file, or train anew.")
+    others = [layer for layer, then in zip(layers, recorded) if _hash(layer) != then]
     if others:
-        raise TrainingError(f"{place}: the words of {', '.join(others)} are not those that the training started with: the weights "
-                            "would meet other words. Restore the file that they are read from, or train anew.")
+        raise TrainingError(f"{place}: the {' and the '.join(f'{_known(layer)} of {layer.name}' for layer in others)} are not "
+                            "those that the training started with: the weights would meet others. Restore what they are read "
+                            "from or adapted to, or train anew.")
+
+
+def _adapted_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    for inner in layer._flatten_layers(include_self=False, recursive=False):  # only models have the public `layers`
+        if isinstance(inner, _ADAPTED_LAYERS):
+            yield inner
+        else:
+            yield from _adapted_layers(inner)
+
+
+def _hash(layer: keras.layers.Layer) -> str:
+    return hashlib.sha256(repr(_values(layer)).encode()).hexdigest()
+
+
+def _values(layer: keras.layers.Layer) -> list:
+    """What a layer works with; of a Normalization what it applies, which its variables only remember."""
+    if isinstance(layer, keras.layers.Discretization):
+        return np.asarray(layer.bin_boundaries).tolist()
+    if isinstance(layer, keras.layers.Normalization):
+        return [np.asarray(statistic).tolist() for statistic in (layer.mean, layer.variance)]
+    weights: dict[str, np.ndarray] = {}
+    layer.save_own_variables(weights)  # those of tf_idf
+    return [layer.get_vocabulary(), *(weights[name].tolist() for name in sorted(weights))] if weights else layer.get_vocabulary()
+
+
+def _known(layer: keras.layers.Layer) -> str:
+    if isinstance(layer, _LOOKUP_LAYERS):
+        return "words"
+    return "boundaries" if isinstance(layer, keras.layers.Discretization) else "statistics"
