@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from expman.declarations import (REQUIRED, MethodPrototype, Prototype, Setting, choice, flag, integer, list_of, markdown_table, name,
-                                 named_folders, number, optional, scalar_dict, text)
+from expman.declarations import (REQUIRED, MethodPrototype, Prototype, Setting, choice, class_weights, flag, integer, list_of,
+                                 markdown_table, name, named_folders, number, optional, scalar_dict, text)
 from expman.errors import ExperimentError, Problem
 
 SETTINGS: tuple[Setting, ...] = (
@@ -35,6 +35,8 @@ SETTINGS: tuple[Setting, ...] = (
             "the same operations give the same bits; 'auto': with a random_seed, but for GPU operations that cannot; False: "
             "faster", "auto"),
     Setting("n_outputs", optional(integer(minimum=1)), "passed to `model`", None),
+    Setting("class_weights", optional(class_weights()),
+            "what a training sample weighs by its label's class, in the loss; 'balanced': each class as much in all", None),
     Setting("raw_data_dir_train", text(), "passed to the input pipeline for training"),
     Setting("raw_data_dir_val", text(), "passed to the input pipeline for validation"),
     Setting("validation_sets", named_folders(),

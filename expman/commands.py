@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expman.class_weights import restored
 from expman.data_statistics import restore_statistics, statistics_of
 from expman.errors import UsageError
 from expman.experiment_folder import ExperimentFolder, write_atomically
@@ -81,7 +82,7 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     baselines = _baselines(estimator)
     folder = _new_folder(settings, workers=estimator.workers, prepared=trial.folder)
     found = {"not_deterministic_because": estimator.not_deterministic_because, "lookup_tables": estimator.table_hashes(),
-             "baseline": baselines}
+             "baseline": baselines, "class_weights": estimator.settings.class_weights}
     if any(found.values()) and estimator.workers.is_chief:
         folder.write_identity({**folder.read_identity(), **{name: value for name, value in found.items() if value}})
     with _kept_by_chief(folder, settings, estimator=estimator, server=server) as mirror:
@@ -230,7 +231,7 @@ def load_experiment(folder: ExperimentFolder) -> Settings:
     warn_of_other_settings(settings.values, recorded=identity["settings"], except_for=["nbEpoch", *given_by_sweep],
                            file=folder.settings_file)
     restore_statistics(settings, identity.get("data_statistics", []))
-    return settings
+    return restored(settings, identity.get("class_weights", {}))
 
 
 def _build_estimator(settings: Settings) -> Any:

@@ -112,6 +112,14 @@ def named_folders() -> ValueKind:
             for key, folder in value.items()))
 
 
+def class_weights() -> ValueKind:
+    return ValueKind(
+        "'balanced', or a dict from classes (int) to weights of at least 0, not all 0",
+        lambda value: value == "balanced" if isinstance(value, str) else isinstance(value, dict) and all(
+            _is_number(label, numbers.Integral) and number(minimum=0).accepts(weight) for label, weight in value.items()
+        ) and any(value.values()))
+
+
 def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, (bool, numbers.Real, str))
 

@@ -50,12 +50,14 @@ def evaluate(model_dir: str | os.PathLike[str], *, data: str | None = None) -> d
         settings = load_experiment(folder)
         measured = _measured(folder, _with_data(settings, data))
     record = {"evaluated": datetime.now().astimezone().isoformat(timespec="seconds"),
-              "data_folder": settings.raw_data_dir_val if data is None else data, "is_validation_data": data is None, **measured}
+              "data_folder": settings.raw_data_dir_val if data is None else data, "is_validation_data": data is None,
+              **measured}
     _print(record, folder=folder)
     try:
         write_json(folder.evaluation_file(data), record)
     except OSError as error:
-        raise ExperimentFolderError(f"{folder.path} cannot be written ({error.strerror}): the numbers above are not kept.") from error
+        raise ExperimentFolderError(f"{folder.path} cannot be written ({error.strerror}): the numbers above are not kept. Make "
+                                    "it writable.") from error
     print(f"written: {folder.evaluation_file(data)}")
     return record
 
@@ -107,12 +109,12 @@ def _print(record: Mapping[str, Any], *, folder: ExperimentFolder) -> None:
     metrics, recorded = record["metrics"], record["recorded_best"]
     names = list(dict.fromkeys([*metrics, *recorded]))
     described_as = "validation data" if record["is_validation_data"] else "data"
-    print(f"{folder.path}, {record['weights']} of epoch {record['epoch']}, step {record['step']}, on the {record['num_samples']:,} "
-          f"samples of the {described_as} '{record['data_folder']}':")
+    print(f"{folder.path}, {record['weights']} of epoch {record['epoch']}, step {record['step']}, on the "
+          f"{record['num_samples']:,} samples of the {described_as} '{record['data_folder']}':")
     print_table([TableColumn("", names),
                  TableColumn("measured", [_text(metrics.get(name)) for name in names], is_numeric=True),
-                 TableColumn("recorded best, validation data", [_text(recorded.get(name)) for name in names], is_numeric=True)],
-                footer=[])
+                 TableColumn("recorded best, validation data", [_text(recorded.get(name)) for name in names],
+                             is_numeric=True)], footer=[])
     others = [name for name in names if not _is_same(metrics.get(name), recorded.get(name))]
     if record["is_validation_data"] and others:
         _LOGGER.warning("%s came out otherwise than in the training: the data, the settings, the machine or the versions of the "

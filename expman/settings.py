@@ -183,6 +183,8 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
 
     values = checker.default_settings() | {
         setting.name: namespace[setting.name] for setting in checker.SETTINGS if setting.name in namespace}
+    if isinstance(values["class_weights"], dict):  # NumPy's numbers as Python's, which JSON has as keys
+        values["class_weights"] = {int(label): float(weight) for label, weight in values["class_weights"].items()}
     functions = {
         prototype.name: namespace[prototype.name] for prototype in checker.PROTOTYPES if prototype.name in namespace}
     settings = Settings(

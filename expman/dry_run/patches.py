@@ -34,6 +34,7 @@ def patches_of(run: DryRun) -> list[Patch]:
               "the user's pipeline is set up once, and the loss must fall on one batch repeated"),
         Patch("nb_train_samples", 0, "the repeated batches are as long as the epoch already"),
         Patch("nb_val_samples", 0, "one batch shows what an evaluation does"),
+        Patch("class_weights", None, "the repeated batches bring their weights already"),
         Patch("gradient_accumulation_steps", 1,
               "with one batch repeated, the mean of several gradients is the same gradient"),
         Patch("distribution_strategy", "auto",

@@ -17,6 +17,7 @@ from expman.export.served_model import ServedModel
 from expman.settings import Settings
 from expman.training import devices, lookup_tables, weights_averaging
 from expman.training.batch_hash import batch_hash
+from expman.training.class_weights import with_class_weights
 from expman.training.execution_length import steps_per_execution
 from expman.training.experiment_model import ExperimentModel
 from expman.training.first_batch import check_on_first_batch, check_train_step, check_validation_set
@@ -62,6 +63,7 @@ class Estimator:
         strategy = devices.distribution_strategy(settings.distribution_strategy, settings.used_gpu_IDs)
         check_replicas(settings, num_replicas=strategy.num_replicas_in_sync)
         self.workers = Workers(strategy)
+        settings = self.settings = with_class_weights(settings)
         self.train_data = InputData(settings, for_training=True)
         self.validation_data = InputData(settings, for_training=False)
         self.validation_sets = {name: InputData(settings, for_training=False, set_name=name) for name in settings.validation_sets}

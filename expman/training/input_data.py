@@ -13,6 +13,7 @@ from expman.errors import TrainingError, UserCodeError
 from expman.settings import Settings
 from expman.training.batch_form import unbatched_fault, what_to_return
 from expman.training.dataset_randomness import MAKES_ITERATORS_LATER, SHUFFLES, is_random_below
+from expman.training.labels_of_classes import weighted, weighted_alike
 from expman.training.op_determinism import set_determinism, wants_determinism
 from expman.training.op_errors import readable_message
 from expman.training.sample_stream import parts_of_stream
@@ -54,6 +55,8 @@ class InputData:
         dataset = self._checked(_built(settings.call(
             _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=settings.data_folders[self._folder_setting],
             shuffle_batches=for_training)))
+        if settings.class_weights:
+            dataset = weighted(dataset, settings.class_weights) if for_training else weighted_alike(dataset)
         dataset, self.steps_per_epoch, self._goes_on = self._limited(dataset, goes_on=for_training)
         self.first_batch = self._take_first_batch(_without_autotuning(dataset))
         if self._goes_on:
@@ -63,8 +66,11 @@ class InputData:
     def count_steps(self) -> int:
         """Batches of a pass; a dataset that does not know its length is read once."""
         if self.steps_per_epoch is None:
+            why = ("they do not tell their number, and the decay of the learning rate or getOptimizer's total_steps needs it. Set "
+                   f"{self._samples_setting} to say how many samples an epoch has; if the data never end, it must be set. Ctrl-C "
+                   "ends this")
             self.steps_per_epoch = sum(1 for _ in told_while_counting(
-                self.dataset, described_as=self._described_as, samples_setting=self._samples_setting))
+                self.dataset, described_as=self._described_as, why=why))
         return self.steps_per_epoch
 
     def skip_passes(self, num_passes: int) -> None:

@@ -11,19 +11,17 @@ _LOGGER = logging.getLogger(__name__)
 _SECONDS_BEFORE_NOTICE = 4.0
 
 
-def told_while_counting(batches: Iterable[Any], *, described_as: str, samples_setting: str) -> Iterator[Any]:
+def told_while_counting(batches: Iterable[Any], *, described_as: str, why: str) -> Iterator[Any]:
     """Passes batches on, one by one, so that Ctrl-C is obeyed between two of them; tells ever more rarely how many there were.
 
     Arguments:
         batches: of a dataset that does not know its length.
         described_as: what they are, e.g. 'training data'.
-        samples_setting: the setting that makes counting needless.
+        why: what needs the number, and what makes counting needless.
     """
     start, seconds_before_notice = time.monotonic(), _SECONDS_BEFORE_NOTICE
     for count, batch in enumerate(batches, start=1):
         if time.monotonic() - start >= seconds_before_notice:
             seconds_before_notice *= 2
-            _LOGGER.info("The batches of the %s are being counted, %d so far: they do not tell their number, and the decay of the "
-                         "learning rate or getOptimizer's total_steps needs it. Set %s to say how many samples an epoch has; if "
-                         "the data never end, it must be set. Ctrl-C ends this.", described_as, count, samples_setting)
+            _LOGGER.info("The batches of the %s are being counted, %d so far: %s.", described_as, count, why)
         yield batch

@@ -21,7 +21,8 @@ from expman.evaluation import evaluate
 from expman.training.checkpoints import CheckpointStore
 from expman.training.progress import TrainingProgress
 
-READS_FOLDER = ('    x = np.random.default_rng(0 if raw_data_files_folder == "train" else 1).normal(size=[90, 3]).astype(np.float32)\n',
+READS_FOLDER = ('    x = np.random.default_rng(0 if raw_data_files_folder == "train" else 1).normal(size=[90, 3])'
+                '.astype(np.float32)\n',
                 '    x = np.load(raw_data_files_folder + "/x.npy")\n')
 BEST_IS_FIRST = ("nbEpoch = 2", "nbEpoch = 3\nearlystopping_metric = 'mae'\nearlystopping_mode = 'max'")
 

@@ -173,6 +173,6 @@ def test_counting_says_so_and_names_the_setting_that_makes_it_needless(monkeypat
     monkeypatch.setattr(told_counting, "_SECONDS_BEFORE_NOTICE", 0.0)
     caplog.set_level("INFO")
     counted = sum(1 for _ in told_counting.told_while_counting(
-        tf.data.Dataset.range(3), described_as="training data", samples_setting="nb_train_samples"))
+        tf.data.Dataset.range(3), described_as="training data", why="Ctrl-C ends this"))
     assert counted == 3
-    assert "3 so far" in caplog.text and "Set nb_train_samples" in caplog.text and "Ctrl-C" in caplog.text
+    assert "training data are being counted, 3 so far: Ctrl-C ends this." in caplog.text

@@ -11,12 +11,14 @@ from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
 from expman.errors import ExperimentError
 from expman.settings import Settings
+from expman.training.class_weights import with_class_weights
 from expman.training.devices import model_device
 from expman.training.input_data import InputData
 
 
 def check_batches(run: DryRun) -> Finding:
     """Builds the user's datasets; values that are not finite are warned of, since a loss may mask them."""
+    run.settings = with_class_weights(run.settings)
     run.train_data = InputData(run.settings, for_training=True)
     run.validation_data = InputData(run.settings, for_training=False)
     run.validation_sets = {name: InputData(run.settings, for_training=False, set_name=name)
