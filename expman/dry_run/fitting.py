@@ -10,6 +10,7 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.finite_check import first_not_finite, is_not_finite
 from expman.training.op_errors import readable_message
 from expman.training.replica_batches import passes
+from expman.training.step_count import completed_steps
 
 
 def fit_steps(model: ExperimentModel, batches: tf.data.Dataset, *, steps_per_execution: int, num_steps: int,
@@ -26,14 +27,14 @@ def fit_steps(model: ExperimentModel, batches: tf.data.Dataset, *, steps_per_exe
     Raises:
         CheckError: a step failed, or its loss or gradient is not finite.
     """
-    steps_before = int(model.optimizer.iterations.numpy())
+    steps_before = completed_steps(model.optimizer)
     model.steps_per_execution = steps_per_execution
     model.make_train_function(force=True)  # Keras would go on with the loop that it compiled for another number
     try:
         model.fit(passes(batches.take(num_steps), strategy=model.distribute_strategy), shuffle=False, verbose=0,
                   callbacks=[callback])
     except tf.errors.OpError as error:
-        num_good = int(model.optimizer.iterations.numpy()) - steps_before
+        num_good = completed_steps(model.optimizer) - steps_before
         if not is_not_finite(error):
             raise CheckError(f"Step {num_good + 1} failed: {readable_message(error)}") from error
         found = first_not_finite(model, next(iter(batches.skip(num_good))), error=error)

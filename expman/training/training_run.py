@@ -26,6 +26,7 @@ from expman.training.op_errors import readable_message
 from expman.training.progress import TrainingProgress
 from expman.training.replica_batches import passes
 from expman.training.seeds import seed_epoch
+from expman.training.step_count import completed_steps
 from expman.training.training_callbacks import training_callbacks
 from expman.training.user_callbacks import given_to_callbacks
 from expman.training.weights_averaging import notice_of_short_training
@@ -197,7 +198,7 @@ class TrainingRun:
         try:
             yield
         except tf.errors.OpError as error:
-            place = f"Training failed in step {int(model.optimizer.iterations.numpy()) + 1}, epoch {self._progress.epoch + 1}"
+            place = f"Training failed in step {completed_steps(model.optimizer) + 1}, epoch {self._progress.epoch + 1}"
             if is_not_finite(error):
                 found = first_not_finite(model, self._batch_of_next_step(), error=error)
                 is_own = self._estimator.settings.defines("train_step")  # it may have updated some weights before
@@ -223,4 +224,4 @@ class TrainingRun:
         data.skip_passes(progress.epoch)
         seed_epoch(settings.random_seed, progress.epoch)
         steps_before_epoch = progress.step - progress.step_in_epoch
-        return next(iter(data.dataset.skip(int(self._estimator.model.optimizer.iterations.numpy()) - steps_before_epoch)))
+        return next(iter(data.dataset.skip(completed_steps(self._estimator.model.optimizer) - steps_before_epoch)))

@@ -111,7 +111,7 @@ def test_weights_of_classes_multiply_those_of_samples(tmp_path):
 def test_balanced_is_as_scikit_learn_has_it_and_a_restart_goes_on_with_it_to_the_bit(tmp_path, caplog):
     """With weights of samples, too, and gradients accumulated over two steps; killed between two updates."""
     caplog.set_level("INFO", "expman")
-    options = {"weights": "balanced", "added": ""}
+    options = {"weights": "balanced", "added": "gradient_accumulation_steps = 2\n"}
     three_epochs = ("nbEpoch = 2", "nbEpoch = 3")
     whole = experiments_manager.run(write(tmp_path / "whole", TRIPLES, three_epochs, **options))
     classes = data(0)[1]

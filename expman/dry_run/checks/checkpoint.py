@@ -10,6 +10,7 @@ from expman.dry_run.quantities import size
 from expman.errors import CheckError
 from expman.training.checkpoints import CheckpointStore
 from expman.training.progress import TrainingProgress
+from expman.training.step_count import completed_steps
 
 
 def check_checkpoint(run: DryRun) -> Finding:
@@ -18,7 +19,7 @@ def check_checkpoint(run: DryRun) -> Finding:
     variables = [variable for group in state.values() for variable in group]
     saved = [variable.numpy() for variable in variables]
     store = CheckpointStore(run.folder.checkpoints, variables=state)
-    checkpoint = store.save(TrainingProgress(step=int(run.estimator.model.optimizer.iterations.numpy())))
+    checkpoint = store.save(TrainingProgress(step=completed_steps(run.estimator.model.optimizer)))
     num_bytes = sum(file.stat().st_size for file in checkpoint.rglob("*"))
     try:
         for variable, value in zip(variables, saved):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from expman.training.progress import TrainingProgress
+from expman.training.step_count import completed_steps
 
 
 class StepCounter(keras.callbacks.Callback):
@@ -20,11 +21,12 @@ class StepCounter(keras.callbacks.Callback):
         self._steps_before_epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._steps_before_epoch = self._progress.step - self._progress.step_in_epoch
+        # Not from `progress.step`, which counted updates in checkpoints of earlier versions with accumulated gradients.
+        self._steps_before_epoch = completed_steps(self.model.optimizer) - self._progress.step_in_epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         # Read from the optimizer: an execution of several steps that meets the end of the data is shorter than announced.
-        self._progress.step = int(self.model.optimizer.iterations.numpy())
+        self._progress.step = completed_steps(self.model.optimizer)
         self._progress.step_in_epoch = self._progress.step - self._steps_before_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
