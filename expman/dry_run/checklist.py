@@ -9,6 +9,7 @@ from expman.dry_run.checks.cost import check_cost
 from expman.dry_run.checks.export import check_export
 from expman.dry_run.checks.falling_loss import check_falling_loss
 from expman.dry_run.checks.forward import check_forward
+from expman.dry_run.checks.resizing import check_resizing
 from expman.dry_run.checks.serving import check_serving
 from expman.dry_run.checks.settings import check_settings
 
@@ -20,5 +21,6 @@ CHECKS: tuple[Check, ...] = (
     Check("save and restore", check_checkpoint, requires=("forward and loss",)),
     Check("export", check_export, requires=("forward and loss",)),
     Check("serve and ask", check_serving, requires=("export",)),
+    Check("resizing", check_resizing, requires=("serve and ask",)),
     Check("time and memory", check_cost, requires=("forward and loss",)),
 )

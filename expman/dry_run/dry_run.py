@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from expman.dry_run.resize_record import ResizeRecord
+
 if TYPE_CHECKING:
     from expman.experiment_folder import ExperimentFolder
     from expman.settings import Settings
@@ -31,6 +33,7 @@ class DryRun:
         train_data, validation_data, validation_sets: the user's datasets.
         estimator: the patched experiment in memory.
         steps_per_execution: what a training would choose.
+        resizes: by what the pipeline and Client_IO resize images.
         export_seconds: how long an export takes; None while it has not succeeded.
     """
 
@@ -45,6 +48,7 @@ class DryRun:
     validation_sets: dict[str, InputData] = field(init=False)
     estimator: Estimator = field(init=False)
     steps_per_execution: int = field(init=False)
+    resizes: ResizeRecord = field(default_factory=ResizeRecord)
     export_seconds: float | None = None
 
     def repeated_batches(self, raw_data_files_folder: str, shuffle_batches: bool) -> tf.data.Dataset:

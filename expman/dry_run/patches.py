@@ -32,6 +32,8 @@ def patches_of(run: DryRun) -> list[Patch]:
         Patch("workingFolder", str(run.temporary_folder), "what is written disappears with the temporary folder"),
         Patch("get_input_pipeline_train_val", run.repeated_batches,
               "the user's pipeline is set up once, and the loss must fall on one batch repeated"),
+        Patch("Client_IO", run.resizes.recorded_client(run.settings.functions["Client_IO"]),
+              "what it resizes images by is compared with the pipeline"),
         Patch("nb_train_samples", 0, "the repeated batches are as long as the epoch already"),
         Patch("nb_val_samples", 0, "one batch shows what an evaluation does"),
         Patch("class_weights", None, "the repeated batches bring their weights already"),

@@ -17,6 +17,7 @@ from typing import Any
 
 from expman.dry_run.check import Check, Finding
 from expman.dry_run.dry_run import DryRun
+from expman.dry_run.resize_watch import watched_resizing
 from expman.errors import ExperimentError
 
 _INDENT = "    "
@@ -36,7 +37,8 @@ def run_dry(checks: Sequence[Check], *, settings_file: str | os.PathLike[str], h
     with _ended_by_termination(), _no_bytecode_written(), \
             tempfile.TemporaryDirectory(prefix="experiment_check_") as temporary_folder:
         run = DryRun(settings_file=Path(settings_file), hparams=hparams or {}, temporary_folder=Path(temporary_folder))
-        return _perform_all(checks, run)
+        with watched_resizing(run.resizes):  # before the user's modules import what resizes
+            return _perform_all(checks, run)
 
 
 def _perform_all(checks: Sequence[Check], run: DryRun) -> bool:

@@ -65,7 +65,7 @@ def test_a_sound_experiment_passes_all_checks_and_leaves_nothing(tmp_path, capsy
     assert "training features float32[16, 3]: " in output and "standard deviation" in output
     assert "| answers [" in output  # Client_IO got the answer, and its finalize ran
     assert "41 trainable parameters" in output and "for all 2 epochs" in output
-    assert output.splitlines()[-1].startswith("all 8 checks passed in ")
+    assert output.splitlines()[-1].startswith("all 9 checks passed in ")
 
 
 def test_the_digits_pass_all_checks_and_leave_nothing(tmp_path, script, monkeypatch):
@@ -134,7 +134,7 @@ def test_all_problems_of_the_settings_are_told_at_once(tmp_path, capsys, tempora
     output = capsys.readouterr().out
     assert "    " + f"{file}:{line_of(file, 'batch_size')}: batch_size must be" in output and "nbEpoch must be" in output
     assert verdicts(output) == {"settings": "FAILED"} | dict.fromkeys(NAMES[1:], "skipped")
-    assert "1 failed, 7 skipped" in output
+    assert "1 failed, 8 skipped" in output
 
 
 def test_a_failure_skips_what_depends_on_it_and_nothing_else(tmp_path, capsys, temporary):
@@ -142,8 +142,8 @@ def test_a_failure_skips_what_depends_on_it_and_nothing_else(tmp_path, capsys, t
     assert experiments_manager.main(["--check", "--usersettings", str(file)]) == 1
     output = capsys.readouterr().out
     assert verdicts(output) == dict.fromkeys(NAMES, "ok") | {
-        "loss falls": "FAILED", "export": "FAILED", "serve and ask": "skipped"}
-    assert "needs 'export'" in output and "2 failed, 1 skipped" in output
+        "loss falls": "FAILED", "export": "FAILED", "serve and ask": "skipped", "resizing": "skipped"}
+    assert "needs 'export'" in output and "2 failed, 2 skipped" in output
 
 
 def test_values_that_a_loss_masks_are_a_warning_only(tmp_path, capsys, temporary):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from expman.dry_run.batch_description import described_tensors, not_finite_tensors
 from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
+from expman.dry_run.resize_record import PIPELINE
 from expman.errors import ExperimentError
 from expman.settings import Settings
 from expman.training.class_weights import with_class_weights
@@ -19,10 +20,11 @@ from expman.training.input_data import InputData
 def check_batches(run: DryRun) -> Finding:
     """Builds the user's datasets; values that are not finite are warned of, since a loss may mask them."""
     run.settings = with_class_weights(run.settings)
-    run.train_data = InputData(run.settings, for_training=True)
-    run.validation_data = InputData(run.settings, for_training=False)
-    run.validation_sets = {name: InputData(run.settings, for_training=False, set_name=name)
-                           for name in run.settings.validation_sets}
+    with run.resizes.by(PIPELINE):
+        run.train_data = InputData(run.settings, for_training=True)
+        run.validation_data = InputData(run.settings, for_training=False)
+        run.validation_sets = {name: InputData(run.settings, for_training=False, set_name=name)
+                               for name in run.settings.validation_sets}
     named = [(f"validation '{name}'", data) for name, data in run.validation_sets.items()]
     details = []
     for described_as, data in (("training", run.train_data), ("validation", run.validation_data), *named):
