@@ -1,14 +1,14 @@
 """New handwritten digits: a generator and a critic learn from each other what digits look like (a GAN).
 
 Data: 1,797 images by 43 writers, E. Alpaydin and C. Kaynak, 1998, UCI repository (CC BY 4.0), shipped with scikit-learn.
-Method: Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, with one update of each network a step, at two rates, as
-Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017.
+Method: Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, with one update of each network a step, at two rates,
+as Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017.
 Command: python experiments_manager.py --usersettings examples/generative/mysettings_gan_digits.py
 Time: 33 seconds of processor time; 2 minutes on two cores that were busy otherwise, too.
 Scores: of the generated images, 60 % are a clear digit, one for which a logistic regression trained on real ones gives a
 probability above 0.8 (real ones: 83 %; the variational autoencoder: 56 %; images drawn from a Gaussian of the six principal
-components: 20 %; pixels drawn one by one: 11 %), and all ten digits are among them, the rarest with 5 % of the clear ones. Energy
-distance to the held-out fifth: 0.015 (as many real images: 0.013; Gaussian of the six principal components: 0.134).
+components: 20 %; pixels drawn one by one: 11 %), and all ten digits are among them, the rarest with 5 % of the clear ones.
+Energy distance to the held-out fifth: 0.015 (as many real images: 0.013; Gaussian of the six principal components: 0.134).
 """
 
 import os
@@ -80,7 +80,8 @@ def train_step(model, data, optimizers):
                   GENERATOR: -tf.reduce_mean(outputs["generated_score"])}
     for name, optimizer in optimizers.items():
         optimizer.apply_gradients(zip(tape.gradient(losses[name], weights[name]), weights[name]))
-    return {"loss": energy_distance(inputs["image"], outputs["generated"]), "wasserstein_distance": distance, "penalty": penalty}
+    return {"loss": energy_distance(inputs["image"], outputs["generated"]), "wasserstein_distance": distance,
+            "penalty": penalty}
 
 
 def get_total_loss(inputs, model_outputs_dict):
@@ -166,7 +167,8 @@ class Client_IO:
         import matplotlib.pyplot as plt
         figure, axes = plt.subplots(1, 2, figsize=(11, 6))
         num_drawn = self.NUM_ROWS * self.NUM_COLUMNS
-        for axis, images, title in zip(axes, self.generated, ("Images of random points", "Walks from each point to the next one")):
+        titles = ("Images of random points", "Walks from each point to the next one")
+        for axis, images, title in zip(axes, self.generated, titles):
             tiles = np.pad(images[:num_drawn], ((0, 0), (1, 1), (1, 1))).reshape(self.NUM_ROWS, self.NUM_COLUMNS, 10, 10)
             axis.imshow(tiles.swapaxes(1, 2).reshape(10 * self.NUM_ROWS, 10 * self.NUM_COLUMNS), cmap="gray_r", vmin=0, vmax=1)
             axis.set_title(title)

@@ -126,7 +126,8 @@ class ExperimentModel(keras.Model):
         """One step of the user's own `train_step`."""
         scalars = user_train_step.run_train_step(self._settings, network=self.network, data=data, optimizers=self.optimizer)
         loss = scalars.pop("loss")
-        self.epoch_sums.add(loss=loss, num_samples=num_samples, gradient_norm=scalars.pop("gradient_norm", None), further=scalars)
+        gradient_norm = scalars.pop("gradient_norm", None)
+        self.epoch_sums.add(loss=loss, num_samples=num_samples, gradient_norm=gradient_norm, further=scalars)
         return self._as_fit_reduces({"loss": loss})
 
     def gradients(self, data: tuple[Any, Any]) -> list[tf.Tensor | None]:
@@ -227,7 +228,8 @@ class ExperimentModel(keras.Model):
 
     def training_state(self) -> dict[str, list[keras.Variable]]:
         """All variables that a training goes on from: weights, random generators, optimizer with averages, sums of the epoch."""
-        return {"network": self.network.variables, "optimizer": self.optimizer.variables, "epoch": [self.epoch_sums.variable]}
+        return {"network": self.network.variables, "optimizer": self.optimizer.variables,
+                "epoch": [self.epoch_sums.variable]}
 
     @property
     def metric_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Several optimizers, each for the weights of a part of the network, as one for the training that counts, saves and averages."""
+"""Several optimizers, each for a part of the network, as one for the training that counts, saves and averages."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def run_train_step(settings: Settings, *, network: keras.Model, data: tuple[Any,
     returned = settings.call(FUNCTION, model=network, data=data, optimizers=optimizers.members)
     place = settings.place_of(FUNCTION)
     if not isinstance(returned, Mapping) or "loss" not in returned:
-        got = f"a dict of {', '.join(map(repr, returned)) or 'nothing'}" if isinstance(returned, Mapping) else type(returned).__name__
+        names = ", ".join(map(repr, returned)) if isinstance(returned, Mapping) else ""
+        got = f"a dict of {names or 'nothing'}" if isinstance(returned, Mapping) else type(returned).__name__
         raise UserCodeError(f"{place}: {FUNCTION} must return a dict from names to scalar tensors with 'loss' among them, e.g. "
                             f"{_EXAMPLE}. Got {got}.")
     scalars = {name: _checked_scalar(name, value, place=place) for name, value in returned.items()}
