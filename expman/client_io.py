@@ -68,6 +68,10 @@ class ClientIO:
     def __init__(self, client_io_class: type, *, client_init_specs: Mapping[str, Any], debug: bool) -> None:
         offered = {"clientInitSpecs": client_init_specs, "debugMode": debug}
         self._client_io = _called("__init__", client_io_class, **_CLASS.select(client_io_class, offered))
+        missing = [method.name for method in checker.CLIENT_METHODS if not callable(getattr(self._client_io, method.name, None))]
+        if missing:
+            raise UserCodeError(f"{_place(client_io_class)}: Client_IO must make an object with the method {missing[0]}. "
+                                f"Got {type(self._client_io).__name__}.")
 
     @property
     def served_heads(self) -> list[str] | str | None:
@@ -100,12 +104,12 @@ class ClientIO:
         if isinstance(data, (np.ndarray, np.generic)):
             return np.asarray(data)
         if not isinstance(data, dict) or not data:
-            raise UserCodeError("Client_IO.getInputData must return a NumPy array, or a dict input name -> NumPy array "
+            raise UserCodeError(f"{_place(method)}: Client_IO.getInputData must return a NumPy array, or a dict input name -> NumPy array "
                                 f"with at least one entry. Got {'{}' if data == {} else type(data).__name__}.")
         wrong = [f"'{name}': {type(value).__name__}" for name, value in data.items()
                  if not (isinstance(name, str) and isinstance(value, (np.ndarray, np.generic)))]
         if wrong:
-            raise UserCodeError("Client_IO.getInputData must return NumPy arrays under names of type str. "
+            raise UserCodeError(f"{_place(method)}: Client_IO.getInputData must return NumPy arrays under names of type str. "
                                 f"Got {', '.join(wrong)}. Convert each by np.asarray(value, dtype=…).")
         return data
 
@@ -132,11 +136,17 @@ class ClientIO:
 
 
 def _called(name: str, method: Callable[..., Any], *arguments: Any, **keyword_arguments: Any) -> Any:
-    with user_code(f"Client_IO.{name}", default_place="Client_IO", runs_from_copy=True):
+    with user_code(f"Client_IO.{name}", default_place=_place(method), lets_through=(StopIteration,), runs_from_copy=True):
         try:
             return method(*arguments, **keyword_arguments)
         except StopIteration:
             if name in ("getInputData", "decodeResponse"):
                 raise
-            raise UserCodeError(f"Client_IO.{name} must not raise StopIteration; only getInputData and decodeResponse "
+            raise UserCodeError(f"{_place(method)}: Client_IO.{name} must not raise StopIteration; only getInputData and decodeResponse "
                                 "may, to end the requests.") from None
+
+
+def _place(function: Callable[..., Any]) -> str:
+    """`file:line` of a method or of a class's `__init__`, for messages."""
+    code = getattr(function, "__code__", None) or getattr(getattr(function, "__init__", None), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else "Client_IO"

@@ -26,19 +26,22 @@ class user_code:  # noqa: N801  (reads as a statement: `with user_code(…)`)
     Arguments:
         what: the subject of the message, e.g. a function's name.
         default_place: `file:line` for an exception that no line of his files raised.
+        lets_through: exceptions that mean something to the caller.
         runs_from_copy: whether it is code of an experiment's folder, without which a missing file is no wonder.
     """
 
-    def __init__(self, what: str, *, default_place: str, runs_from_copy: bool = False) -> None:
+    def __init__(self, what: str, *, default_place: str, lets_through: tuple[type[Exception], ...] = (),
+                 runs_from_copy: bool = False) -> None:
         self._what = what
         self._default_place = default_place
+        self._lets_through = (ExperimentError, *lets_through)
         self._runs_from_copy = runs_from_copy
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, error_type: type | None, error: BaseException | None, trace: types.TracebackType | None) -> None:
-        if isinstance(error, Exception) and not isinstance(error, (ExperimentError, StopIteration)):
+        if isinstance(error, Exception) and not isinstance(error, self._lets_through):
             place = last_user_line(error) or self._default_place
             remedy = f"\n{_NOT_KEPT}" if self._runs_from_copy and _is_missing_file(error) else ""
             raise UserExceptionError(f"{place}: {self._what} raised an exception.\n{user_traceback(error)}{remedy}") from error

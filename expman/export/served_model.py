@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -52,7 +53,7 @@ class ServedModel(tf.Module):
         """What the model in memory answers to a sample, as NumPy arrays."""
         outputs = self.named_signatures[DEFAULT_SIGNATURE](**{
             name: tf.constant(value, self._inputs_spec[name].dtype) for name, value in sample.items()})
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+        return {name: np.asarray(tensor.numpy(), tensor.dtype.as_numpy_dtype) for name, tensor in outputs.items()}
 
     def _signature(self, function: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]]) -> Any:
         @tf.function(autograph=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
 from expman.experiment_folder import ExperimentFolder, shell_safe
@@ -110,11 +111,13 @@ class Estimator:
 
         Raises:
             UserCodeError: the served inputs or outputs do not fit to the model or to the data, or the callbacks to the
-                settings.
+                settings; or the summaries are none.
             TrainingError: see `check_metric`.
         """
         self.check_metric()
         _ = self.served, self.served_sample, self.addon_callbacks
+        if self.settings.defines("get_validation_summaries"):
+            tf.function(self.model.summaries, autograph=False).get_concrete_function(self.validation_data.first_batch)
 
     def check_metric(self) -> None:
         """Raises TrainingError when no evaluation gives the metric that decides what 'best' means."""

@@ -14,13 +14,14 @@ from expman.training import user_train_step, weights_averaging
 from expman.training.devices import model_device
 from expman.training.epoch_sums import EpochSums
 from expman.training.finite_check import require_finite
-from expman.training.network import build_network, check_same_weights, network_inputs, random_states
+from expman.training.network import build_network, check_same_weights, checked_inputs, network_inputs, random_states
 from expman.training.outside_of_tracing import outside_of_tracing
 from expman.training.replicas import mean_over_replicas
 from expman.training.sample_weights import unpacked
 from expman.training.step_loop import step_loop
 from expman.training.user_summaries import checked_summaries
 from expman.training.user_metrics import make_metric, metrics_made_outside, named_scalars
+from expman.user_module import user_code
 
 _EMBEDDING_OUTPUT = "code"
 
@@ -68,7 +69,8 @@ class ExperimentModel(keras.Model):
 
     def preprocess(self, features: Any) -> Any:
         """The user's `data_preprocess`, the same in training, evaluation and the served model."""
-        return self._settings.call("data_preprocess", features=features, model_placement=self._placement)
+        return checked_inputs(self._settings, self._settings.call("data_preprocess", features=features,
+                                                                  model_placement=self._placement))
 
     def call(self, features: Any, training: bool = False) -> dict[str, tf.Tensor]:
         """Raw features to the outputs of the network, before postprocessing; with averaged weights unless training."""
@@ -86,7 +88,8 @@ class ExperimentModel(keras.Model):
         """
         network = self._inference_network()
         with keras.StatelessScope(state_mapping=self._inference_weights(), collect_losses=True) as scope:
-            outputs = _in_full_precision(network(inputs, training=False))
+            with user_code("model", default_place=self._settings.place_of("model")):
+                outputs = _in_full_precision(network(inputs, training=False))
             losses = network.losses
         for state in random_states(network):
             advanced = scope.get_current_value(state)
@@ -96,7 +99,8 @@ class ExperimentModel(keras.Model):
 
     def outputs_in_training(self, inputs: Any) -> dict[str, tf.Tensor]:
         """Preprocessed inputs to outputs, in training mode, with the weights themselves."""
-        return _in_full_precision(self.network(inputs, training=True))
+        with user_code("model", default_place=self._settings.place_of("model")):
+            return _in_full_precision(self.network(inputs, training=True))
 
     def train_step(self, data: tuple[Any, Any]) -> dict[str, tf.Tensor]:
         """One update of the weights; called by `fit` in the graph, by each replica for its part of the batch."""
@@ -110,6 +114,9 @@ class ExperimentModel(keras.Model):
             loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights)
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        if all(gradient is None for gradient in gradients):
+            raise UserCodeError(f"{self._settings.place_of('get_total_loss')}: the loss of get_total_loss has no gradient for "
+                                "any weight of model. Use differentiable operations from the weights to the loss.")
         gradient_norm = self._norm(gradients)
         # Mixed precision with float16 meets gradients that overflow, skips them and lowers its scale by itself.
         judged = loss if self.optimizer is not weights_averaging.innermost(self.optimizer) else loss + gradient_norm
@@ -198,9 +205,10 @@ class ExperimentModel(keras.Model):
                                    **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         loss = self._as_tensor(loss, "get_total_loss must return a scalar tensor",
                                place=self._settings.place_of("get_total_loss"))
-        if loss.shape.rank != 0:
+        if loss.shape.rank != 0 or loss.dtype.is_bool or loss.dtype.is_complex:
+            got = f"shape {loss.shape}" if loss.shape.rank != 0 else f"dtype {loss.dtype.name}"
             raise UserCodeError(f"{self._settings.place_of('get_total_loss')}: get_total_loss must return a scalar tensor. "
-                                f"Got shape {loss.shape}. Average it, e.g. by tf.reduce_mean.")
+                                f"Got {got}. Average it, e.g. by tf.reduce_mean.")
         loss = tf.cast(loss, tf.float32)
         return loss if self._settings.declares("get_total_loss", "weights_loss") else loss + weights_loss
 
@@ -279,24 +287,32 @@ class ExperimentModel(keras.Model):
             raise UserCodeError(f"{place}: get_eval_metric_ops must return a dict. Got {type(measured).__name__}.")
         values = []
         for name, value in measured.items():
+            if not isinstance(name, str) or not name:
+                raise UserCodeError(f"{place}: the names of get_eval_metric_ops must be of type str. Got {name!r}.")
             if name == "loss":
                 raise UserCodeError(f"{place}: the metric name 'loss' is taken by get_total_loss. Choose another name.")
+            described_as = f"metric '{name}' of get_eval_metric_ops"
             if isinstance(value, tuple) and len(value) == 3:
                 kind, y_true, y_pred = value
+                y_true, y_pred = (self._as_tensor(member, f"{described_as} must compare tensors", place=place)
+                                  for member in (y_true, y_pred))
                 values.append((self._metric(name, kind, y_true, y_pred), (y_true, y_pred)))
                 continue
-            value = self._as_tensor(value, f"metric '{name}' of get_eval_metric_ops must be a scalar tensor, or a tuple "
-                                           "(Keras metric, y_true, y_pred)", place=place)
+            value = self._as_tensor(value, f"{described_as} must be a scalar tensor, or a tuple (Keras metric, y_true, y_pred)",
+                                    place=place)
             if value.shape.rank != 0:
-                raise UserCodeError(f"{place}: metric '{name}' must be a scalar tensor. Got shape {value.shape}. "
+                raise UserCodeError(f"{place}: {described_as} must be a scalar tensor. Got shape {value.shape}. "
                                     "Average it, e.g. by tf.reduce_mean.")
             values.append((self._metric(name, keras.metrics.Mean, value, value), (tf.cast(value, tf.float32),)))
         return values
 
     def _update(self, metric: keras.metrics.Metric, values: tuple[Any, ...], *, num_samples: tf.Tensor,
                 sample_weights: tf.Tensor | None) -> None:
+        place = self._settings.place_of("get_eval_metric_ops")
+
         def update() -> tf.Tensor:
-            metric.update_state(*values, **({} if sample_weights is None else {"sample_weight": sample_weights}))
+            with user_code(f"metric '{metric.name}' of get_eval_metric_ops", default_place=place):
+                metric.update_state(*values, **({} if sample_weights is None else {"sample_weight": sample_weights}))
             return tf.constant(True)
 
         if len(values) == 1:
@@ -310,7 +326,6 @@ class ExperimentModel(keras.Model):
         """The metric object of a name, made once: its variables must outlive the tracing of a graph."""
         if name not in self._eval_metrics:
             place = self._settings.place_of("get_eval_metric_ops")
-            y_true, y_pred = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
             with outside_of_tracing(without_strategy=self.runs_without_strategy):
                 self._eval_metrics[name] = make_metric(kind, name=name, place=place, y_true=tf.TensorSpec(
                     y_true.shape), y_pred=tf.TensorSpec(y_pred.shape))

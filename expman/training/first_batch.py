@@ -16,8 +16,9 @@ from expman.training.input_data import described_validation_data
 from expman.training.op_errors import readable_message
 from expman.training.optimizer_group import OptimizerGroup, PartsError
 from expman.training.sample_weights import check_sample_weights, unpacked
+from expman.user_traceback import last_user_line
 
-_MISFITS = (UserCodeError, tf.errors.OpError, ValueError)  # ValueError: a Keras layer refuses its input
+_MISFITS = (UserCodeError, tf.errors.OpError, ValueError, TypeError)  # ValueError: a Keras layer refuses its input
 
 
 def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_batch: tuple[Any, Any],
@@ -45,10 +46,11 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
             tf.function(model.make_metrics, autograph=False).get_concrete_function(validation_batch)
         _trace(test_step, validation_spec, example=validation_batch)
         test_step(validation_batch)
-        if settings.declares("model", "mode"):  # its training network has outputs of its own
-            tf.function(lambda batch: _training_loss(model, batch), autograph=False).get_concrete_function(train_batch)
+        if not settings.defines("train_step"):  # which has losses of its own
+            tf.function(lambda batch: _require_gradient(settings, model, batch), autograph=False
+                        ).get_concrete_function(train_batch)
     except _MISFITS as error:
-        _raise_with_shapes(error, model=model, batch=validation_batch, described_as="The first batch")
+        _raise_with_shapes(error, settings=settings, model=model, batch=validation_batch, described_as="The first batch")
     seconds = forward_seconds(test_step, validation_batch)
     model.reset_metrics()
     return seconds
@@ -75,7 +77,7 @@ def check_validation_set(settings: Settings, model: ExperimentModel, *, name: st
         _trace(test_step, spec, example=batch)
         test_step(batch)
     except _MISFITS as error:
-        _raise_with_shapes(error, model=model, batch=batch, described_as=f"{place}: the first batch")
+        _raise_with_shapes(error, settings=settings, model=model, batch=batch, described_as=f"{place}: the first batch")
     taken = [metric for metric in model.metric_names if metric.startswith(f"{name}/") and metric[len(name) + 1:] in model.metric_names]
     if taken:
         raise UserCodeError(f"{place}: '{taken[0]}' is a metric of the other validation data already. Rename the set.")
@@ -89,7 +91,8 @@ def _test_step(model: ExperimentModel) -> Any:
         strategy.experimental_local_results, strategy.run(model.test_step, args=(data,))), autograph=False)
 
 
-def _raise_with_shapes(error: Exception, *, model: ExperimentModel, batch: tuple[Any, ...], described_as: str) -> NoReturn:
+def _raise_with_shapes(error: Exception, *, settings: Settings, model: ExperimentModel, batch: tuple[Any, ...],
+                       described_as: str) -> NoReturn:
     """Raises a misfit anew, with the shapes of the batch that it was met with.
 
     Raises:
@@ -98,6 +101,9 @@ def _raise_with_shapes(error: Exception, *, model: ExperimentModel, batch: tuple
     if isinstance(error, UserCodeError) and not isinstance(error, UserExceptionError):
         raise error  # a breach of the contract: the shapes would tell nothing
     reason = readable_message(error) if isinstance(error, tf.errors.OpError) else str(error)
+    if not isinstance(error, UserExceptionError):
+        reason = (f"{last_user_line(error) or settings.file}: model, get_total_loss or get_eval_metric_ops cannot take the data: "
+                  f"{reason}")
     raise UserCodeError(f"{reason}\n{described_as}: {_shapes('features', batch[0])}; {_shapes('labels', batch[1])}; "
                         f"{_shapes('model outputs', model.network.output)}. "
                         "Make the shapes and types of these fit together.") from error
@@ -146,10 +152,20 @@ def _trace(function: Any, spec: Any, *, example: Any) -> None:
         raise
 
 
-def _training_loss(model: ExperimentModel, batch: tuple[Any, Any]) -> tf.Tensor:
-    inputs = model.preprocess(batch[0])
-    return model.total_loss(inputs=inputs, outputs=model.outputs_in_training(inputs), labels=batch[1],
-                            sample_weights=unpacked(batch)[2])
+def _require_gradient(settings: Settings, model: ExperimentModel, batch: tuple[Any, Any]) -> None:
+    """Raises UserCodeError when the loss of a batch, computed as in training, does not depend on what the network answers."""
+    features, labels, sample_weights = unpacked(batch)
+    inputs = model.preprocess(features)
+    outputs = model.outputs_in_training(inputs)
+    floating = {name: tensor for name, tensor in outputs.items() if tensor.dtype.is_floating}
+    with tf.GradientTape() as tape:
+        tape.watch(floating)
+        loss = model.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights)
+    gradients = tape.gradient(loss, floating)
+    if not model.losses and all(gradient is None for gradient in gradients.values()):
+        raise UserCodeError(f"{settings.place_of('get_total_loss')}: get_total_loss returns a number that has no gradient for "
+                            f"the outputs of model ({', '.join(outputs)}), so that nothing could be learned. Compute it from "
+                            "predictions or model_outputs_dict, by differentiable operations.")
 
 
 def _shapes(name: str, structure: Any) -> str:

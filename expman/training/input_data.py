@@ -19,6 +19,7 @@ from expman.training.op_errors import readable_message
 from expman.training.sample_stream import parts_of_stream
 from expman.training.seeds import seed_epoch, seed_everything
 from expman.training.told_counting import told_while_counting
+from expman.user_module import user_code
 
 _LOGGER = logging.getLogger(__name__)
 _PIPELINE = "get_input_pipeline_train_val"
@@ -33,8 +34,8 @@ class InputData:
         set_name: one of `validation_sets`; '' for the validation data without a name.
 
     Attributes:
-        dataset: a finite `tf.data.Dataset` of (features, labels) or (features, labels, sample weights); one pass is one epoch. Where `nb_train_samples` is another
-            number than the data have, each pass goes on where the one before ended.
+        dataset: a finite `tf.data.Dataset` of (features, labels) or (features, labels, sample weights); one pass is one epoch.
+            Where `nb_train_samples` is another number than the data have, each pass goes on where the one before ended.
         steps_per_epoch: batches of a pass; None while it is unknown.
         first_batch: one of its elements, as tensors.
 
@@ -52,9 +53,12 @@ class InputData:
         self._is_named = bool(set_name)
         set_determinism(wants_determinism(settings))  # TensorFlow then leaves out what reads ahead of Python's draws
         seed_everything(settings.random_seed)
-        dataset = self._checked(_built(settings.call(
+        returned = settings.call(
             _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=settings.data_folders[self._folder_setting],
-            shuffle_batches=for_training)))
+            shuffle_batches=for_training)
+        with user_code(f"the function that {_PIPELINE} returned", default_place=settings.place_of(_PIPELINE)):
+            dataset = _built(returned)
+        dataset = self._checked(dataset)
         if settings.class_weights:
             dataset = weighted(dataset, settings.class_weights) if for_training else weighted_alike(dataset)
         dataset, self.steps_per_epoch, self._goes_on = self._limited(dataset, goes_on=for_training)
@@ -99,9 +103,9 @@ class InputData:
             raise UserCodeError(f"{place}: {_PIPELINE} must return a tf.data.Dataset, a function that makes one, or the pair "
                                 f"(function, None). Got {type(dataset).__name__}.{what_to_return(dataset)}")
         spec = dataset.element_spec
-        if not (isinstance(spec, tuple) and len(spec) in (2, 3)):
+        if not (isinstance(spec, tuple) and len(spec) in (2, 3) and _holds_tensors(spec)):
             raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels), or "
-                                f"triples (features, labels, sample weights). Its elements are {spec}.")
+                                f"triples (features, labels, sample weights), of tensors. Its elements are {spec}.")
         fault = unbatched_fault(spec, self._settings.batch_size)
         if fault:
             raise UserCodeError(f"{place}: the dataset of {_PIPELINE} is not batched: {fault}.")
@@ -137,7 +141,7 @@ class InputData:
             for batch in dataset.take(1):
                 return batch
         except tf.errors.OpError as error:
-            raise TrainingError(f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} cannot be read: "
+            raise TrainingError(f"{self._settings.place_of(_PIPELINE)}: the {self._described_as} of {_PIPELINE} cannot be read: "
                                 f"{readable_message(error)}") from error
         folder = self._settings.data_folders[self._folder_setting]
         raise TrainingError(
@@ -160,6 +164,12 @@ def _without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     if dataset.options().autotune.enabled is None:
         options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def _holds_tensors(spec: Any) -> bool:
+    """Whether an element has features, and tensors alone: no None, no datasets."""
+    return bool(tf.nest.flatten(spec[0])) and all(hasattr(part, "shape") and hasattr(part, "dtype")
+                                                  for part in tf.nest.flatten(spec))
 
 
 def _built(returned: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -10,6 +11,24 @@ import tensorflow as tf
 
 from expman.errors import UserCodeError
 from expman.settings import Settings
+
+_OUTPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")  # of TensorFlow's operations
+
+
+def checked_inputs(settings: Settings, returned: Any) -> Any:
+    """What `data_preprocess` returned, if Keras can take it.
+
+    Raises:
+        UserCodeError: it is neither a tensor nor a dict from names that Keras accepts to tensors.
+    """
+    named = returned if isinstance(returned, Mapping) else {"x": returned}
+    wrong = [name for name in named if not (isinstance(name, str) and name and "/" not in name)]
+    described = ", ".join(type(value).__name__ for value in named.values() if not hasattr(value, "shape"))
+    if wrong or described or not named:
+        got = f"the name {wrong[0]!r}" if wrong else described or "an empty dict"
+        raise UserCodeError(f"{settings.place_of('data_preprocess')}: data_preprocess must return a tensor, or a dict from "
+                            f"names (str, not empty, without '/') to tensors. Got {got}.")
+    return returned
 
 
 def network_inputs(settings: Settings, spec: Any) -> dict[str, tf.TensorSpec]:
@@ -24,7 +43,7 @@ def network_inputs(settings: Settings, spec: Any) -> dict[str, tf.TensorSpec]:
     """
     named = dict(spec) if isinstance(spec, Mapping) else {"": spec}
     for name, entry in named.items():
-        if not hasattr(entry, "shape") or entry.shape.rank in (None, 0):
+        if entry.shape.rank in (None, 0):
             raise UserCodeError(f"{settings.place_of('data_preprocess')}: data_preprocess must return a tensor, or a dict from "
                                 f"names to tensors, of known rank with the batch as first dimension. Got {entry}"
                                 + (f" for '{name}'." if name else "."))
@@ -54,13 +73,25 @@ def build_network(settings: Settings, input_specs: Mapping[str, tf.TensorSpec], 
     if not isinstance(outputs, Mapping) or not outputs:
         raise UserCodeError(f"{place}: model must return a dict from names to Keras tensors, e.g. "
                             f"{{'{settings.served_head}': tensor}}. Got {type(outputs).__name__}.")
+    check_output_names(outputs, place=f"{place}: model")
     for name, tensor in outputs.items():
         if not isinstance(tensor, keras.KerasTensor):
             raise UserCodeError(f"{place}: output '{name}' of model must be a Keras tensor. Got {type(tensor).__name__}.")
     if not settings.defines("model_outputs_postprocessing_for_serving") and settings.served_head not in outputs:
         raise UserCodeError(f"{place}: model must return an output named as served_head = '{settings.served_head}'. "
                             f"Its outputs are: {', '.join(outputs)}.")
-    return keras.Model(inputs=data, outputs=dict(outputs), name="network")
+    try:
+        return keras.Model(inputs=data, outputs=dict(outputs), name="network")
+    except ValueError as error:
+        raise UserCodeError(f"{place}: model must compute its outputs from data: {error}") from error
+
+
+def check_output_names(outputs: Iterable[Any], *, place: str) -> None:
+    """Raises UserCodeError when the names of outputs cannot be those of a signature that is served."""
+    wrong = [name for name in outputs if not (isinstance(name, str) and _OUTPUT_NAME.fullmatch(name))]
+    if wrong:
+        raise UserCodeError(f"{place} must name its outputs by letters, digits, '_', '-', '.' and '/', a letter or digit first. "
+                            f"Got {wrong[0]!r}.")
 
 
 def check_same_weights(settings: Settings, trained: keras.Model, inferring: keras.Model) -> None:

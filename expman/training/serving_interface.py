@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from expman.errors import UserCodeError
+from expman.errors import UserCodeError, UserExceptionError
 from expman.export.served_model import ServedModel
 from expman.settings import Settings
 from expman.training.experiment_model import ExperimentModel
 from expman.training.lookup_tables import table_layers
+from expman.training.network import check_output_names
 
 _SERVING_PIPELINE = "get_input_pipeline_serving"
 _POSTPROCESSING = "model_outputs_postprocessing_for_serving"
@@ -32,12 +33,14 @@ def build_served_model(settings: Settings, model: ExperimentModel) -> ServedMode
         features = dict(inputs) if isinstance(spec, Mapping) else inputs[settings.input_data_name]
         outputs = model.call(features)
         if settings.defines(_POSTPROCESSING):
-            outputs = settings.call(_POSTPROCESSING, model_outputs_dict=dict(outputs))
-            _check_served_outputs(settings, outputs)
-        return {name: tf.convert_to_tensor(tensor) for name, tensor in outputs.items()}
+            outputs = _checked_outputs(settings, settings.call(_POSTPROCESSING, model_outputs_dict=dict(outputs)))
+        return outputs
 
     try:
         return ServedModel(answer=answer, inputs_spec=inputs_spec, resources=[*_resources(settings), *table_layers(model.network)])
+    except UserExceptionError as error:
+        raise UserCodeError(f"{error}\nIt was called with the inputs that {_SERVING_PIPELINE} declares at "
+                            f"{settings.place_of(_SERVING_PIPELINE)}: {_described(inputs_spec)}.") from error
     except (ValueError, TypeError) as error:
         raise UserCodeError(f"{settings.place_of(_SERVING_PIPELINE)}: the model cannot take the inputs that {_SERVING_PIPELINE} "
                             f"declares, {_described(inputs_spec)}: {error}") from error
@@ -76,21 +79,30 @@ def _fitted(value: np.ndarray, spec: tf.TensorSpec) -> np.ndarray:
 
 def _named_specs(settings: Settings, spec: Any) -> dict[str, tf.TensorSpec]:
     named = dict(spec) if isinstance(spec, Mapping) else {settings.input_data_name: spec}
+    if not named:
+        raise UserCodeError(f"{settings.place_of(_SERVING_PIPELINE)}: {_SERVING_PIPELINE} must return a tf.TensorSpec, or a "
+                            "dict from names to tf.TensorSpec. Got an empty dict.")
     for name, entry in named.items():
-        if not isinstance(entry, tf.TensorSpec):
+        if not isinstance(entry, tf.TensorSpec) or not isinstance(name, str) or not name:
             raise UserCodeError(f"{settings.place_of(_SERVING_PIPELINE)}: {_SERVING_PIPELINE} must return a tf.TensorSpec, or a "
-                                f"dict from names to tf.TensorSpec. Got {type(entry).__name__} for '{name}'.")
+                                f"dict from names (str) to tf.TensorSpec. Got {type(entry).__name__} for {name!r}.")
     return named
 
 
-def _check_served_outputs(settings: Settings, outputs: Any) -> None:
+def _checked_outputs(settings: Settings, outputs: Any) -> dict[str, tf.Tensor]:
+    """What the user's postprocessing returned, as tensors by name."""
     place = settings.place_of(_POSTPROCESSING)
     if not isinstance(outputs, Mapping) or not outputs:
         raise UserCodeError(f"{place}: {_POSTPROCESSING} must return a dict from names to tensors. "
                             f"Got {type(outputs).__name__}.")
     if settings.served_head not in outputs:
         raise UserCodeError(f"{place}: {_POSTPROCESSING} must return an output named as served_head = "
-                            f"'{settings.served_head}'. It returns: {', '.join(outputs)}.")
+                            f"'{settings.served_head}'. It returns: {', '.join(map(str, outputs))}.")
+    check_output_names(outputs, place=f"{place}: {_POSTPROCESSING}")
+    try:
+        return {name: tf.convert_to_tensor(tensor) for name, tensor in outputs.items()}
+    except (ValueError, TypeError) as error:
+        raise UserCodeError(f"{place}: {_POSTPROCESSING} must return a dict from names to tensors: {error}") from error
 
 
 def _described(specs: Mapping[str, tf.TensorSpec]) -> str:

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from expman.errors import UserCodeError, UserExceptionError
+from expman.user_module import user_code
 
 _BY_SHAPES = {"accuracy": "accuracy", "acc": "accuracy", "crossentropy": "crossentropy", "ce": "crossentropy"}
 
@@ -23,15 +24,17 @@ def make_metric(kind: Any, *, name: str, y_true: tf.TensorSpec, y_pred: tf.Tenso
         y_true, y_pred: the specs of what it compares; their shapes tell which accuracy is meant.
 
     Raises:
-        UserCodeError: it is none of these.
+        UserCodeError: it is none of these, or the factory raised.
     """
-    try:
-        made = keras.metrics.get(_resolved(kind, y_true, y_pred)) if isinstance(kind, str) else kind
-        made = made if isinstance(made, keras.metrics.Metric) or not callable(made) else made()
-    except (TypeError, ValueError) as error:
-        raise UserCodeError(f"{place}: metric '{name}' cannot be made from {kind!r}: {error}") from error
+    described_as = f"metric '{name}' of get_eval_metric_ops"
+    with user_code(described_as, default_place=place):
+        try:
+            made = keras.metrics.get(_resolved(kind, y_true, y_pred)) if isinstance(kind, str) else kind
+            made = made if isinstance(made, keras.metrics.Metric) or not callable(made) else made()
+        except (TypeError, ValueError) as error:
+            raise UserCodeError(f"{place}: {described_as} cannot be made from {kind!r}: {error}") from error
     if not isinstance(made, keras.metrics.Metric):
-        raise UserCodeError(f"{place}: metric '{name}' must name a Keras metric, its class or an object of it, e.g. "
+        raise UserCodeError(f"{place}: {described_as} must name a Keras metric, its class or an object of it, e.g. "
                             f"(keras.metrics.RootMeanSquaredError, y_true, y_pred). Got {kind!r}.")
     return made
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expman.client_io import check_client_io, opened_client_io
+from expman.client_io import ClientIO, check_client_io, opened_client_io
 from expman.errors import UserCodeError
 from expman.protos import predict_pb2
 from expman.saved_models.tensor_codec import to_tensor_proto
@@ -158,3 +158,9 @@ def test_served_heads_that_name_nothing_are_refused(heads: Any) -> None:
     with pytest.raises(UserCodeError, match="served_heads must be a list of outputs.*Got"), \
             opened_client_io(type("Wrong", (MinimalClientIO,), {"served_heads": heads}), **_OFFERED) as client_io:
         assert client_io.served_heads
+
+
+@pytest.mark.parametrize("made", [None, 3, "text", {}, object()])
+def test_what_is_made_of_no_class_must_have_the_methods(made: Any) -> None:
+    with pytest.raises(UserCodeError, match="Client_IO must make an object with the method getInputData"):
+        ClientIO(lambda: made, client_init_specs={}, debug=False)
