@@ -56,7 +56,7 @@ def test_a_model_that_breaks_the_contract(tmp_path, capsys, returned, expected):
     ("def get_total_loss(predictions, labels)", "def get_total_loss(predictions, labels, colour)", "unknown parameter 'colour'"),
     ("return keras.optimizers.Adam(learning_rate)", "return 'adam'", "getOptimizer must return a Keras optimizer"),
     ('return {"mae": tf.reduce_mean(tf.abs(predictions - labels)),', 'return {"mae": tf.abs(predictions - labels),',
-     "metric 'mae' must be a scalar tensor. Got shape"),
+     "metric 'mae' of get_eval_metric_ops must be a scalar tensor. Got shape"),
     ("return tf.TensorSpec([None, 3], tf.float32)", "return [None, 3]", "must return a tf.TensorSpec"),
     ("return tf.TensorSpec([None, 3], tf.float32)", "return tf.TensorSpec([None, 4], tf.float32)",
      "the model cannot take the inputs that get_input_pipeline_serving declares"),

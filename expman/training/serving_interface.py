@@ -38,10 +38,7 @@ def build_served_model(settings: Settings, model: ExperimentModel) -> ServedMode
 
     try:
         return ServedModel(answer=answer, inputs_spec=inputs_spec, resources=[*_resources(settings), *table_layers(model.network)])
-    except UserExceptionError as error:
-        raise UserCodeError(f"{error}\nIt was called with the inputs that {_SERVING_PIPELINE} declares at "
-                            f"{settings.place_of(_SERVING_PIPELINE)}: {_described(inputs_spec)}.") from error
-    except (ValueError, TypeError) as error:
+    except (UserExceptionError, ValueError, TypeError) as error:
         raise UserCodeError(f"{settings.place_of(_SERVING_PIPELINE)}: the model cannot take the inputs that {_SERVING_PIPELINE} "
                             f"declares, {_described(inputs_spec)}: {error}") from error
 
