@@ -101,15 +101,16 @@ class ClientIO:
             UserCodeError: the method raised, or returned neither an array nor a dict of arrays.
         """
         data = self._call("getInputData", idx=index, index=index - 1)
+        place = _place(self._client_io.getInputData)
         if isinstance(data, (np.ndarray, np.generic)):
             return np.asarray(data)
         if not isinstance(data, dict) or not data:
-            raise UserCodeError(f"{_place(method)}: Client_IO.getInputData must return a NumPy array, or a dict input name -> NumPy array "
+            raise UserCodeError(f"{place}: Client_IO.getInputData must return a NumPy array, or a dict input name -> NumPy array "
                                 f"with at least one entry. Got {'{}' if data == {} else type(data).__name__}.")
         wrong = [f"'{name}': {type(value).__name__}" for name, value in data.items()
                  if not (isinstance(name, str) and isinstance(value, (np.ndarray, np.generic)))]
         if wrong:
-            raise UserCodeError(f"{_place(method)}: Client_IO.getInputData must return NumPy arrays under names of type str. "
+            raise UserCodeError(f"{place}: Client_IO.getInputData must return NumPy arrays under names of type str. "
                                 f"Got {', '.join(wrong)}. Convert each by np.asarray(value, dtype=…).")
         return data
 
@@ -136,7 +137,8 @@ class ClientIO:
 
 
 def _called(name: str, method: Callable[..., Any], *arguments: Any, **keyword_arguments: Any) -> Any:
-    with user_code(f"Client_IO.{name}", default_place=_place(method), lets_through=(StopIteration,), runs_from_copy=True):
+    with user_code(f"Client_IO.{name}", default_place=_place(method), lets_through=(StopIteration,),
+                   runs_from_copy=True):
         try:
             return method(*arguments, **keyword_arguments)
         except StopIteration:
