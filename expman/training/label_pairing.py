@@ -14,9 +14,11 @@ import tensorflow as tf
 
 from expman.errors import UserCodeError
 from expman.settings import Settings, Unavailable
+from expman.training.broadcast_pairs import are_broadcast, broadcast_pair, compares_all_with_all
 from expman.training.experiment_model import ExperimentModel
 from expman.training.sample_weights import unpacked
 from expman.training.told_apart import told_apart
+from expman.training.user_metrics import make_metric, named_scalars
 
 _LOGGER = logging.getLogger(__name__)
 _EQUAL, _DIFFERENT = 1e-6, 1e-3  # relative differences of losses: rounding alone, and more than rounding
@@ -55,6 +57,49 @@ def check_label_pairing(settings: Settings, model: ExperimentModel, batch: tuple
             if _differ(value, together[name]) > _DIFFERENT:
                 _LOGGER.warning("%s: %s of %s changes when the samples of a batch change places. Check that it compares each "
                                 "prediction with its own label.", settings.place_of(function), name, function)
+    _check_loss_pairs(settings, model, inputs, outputs, labels, sample_weights=equal_weights)
+    _check_keras_metrics(settings, model, inputs, outputs, labels, sample_weights=equal_weights)
+
+
+def _check_loss_pairs(settings: Settings, model: ExperimentModel, inputs: Any, outputs: Any, labels: Any, *,
+                      sample_weights: tf.Tensor | None) -> None:
+    """Refuses a loss that compares one of several outputs or labels with those of all samples."""
+    def loss(outputs: Any, labels: Any) -> float:
+        return float(model.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=[], sample_weights=sample_weights))
+
+    found = broadcast_pair(loss, outputs, labels)
+    if found:
+        name, output, label_name, label = found
+        raise UserCodeError(
+            f"{settings.place_of('get_total_loss')}: the loss of get_total_loss compares each sample of output '{name}', of shape "
+            f"{_shape(output)}, with those of all samples in {label_name}, of shape {_shape(label)}: they are broadcast to "
+            f"[{output.shape[0]}, {label.shape[0]}]. Give both one shape: add tf.newaxis to the shorter or tf.squeeze the longer.")
+
+
+def _check_keras_metrics(settings: Settings, model: ExperimentModel, inputs: Any, outputs: Any, labels: Any, *,
+                         sample_weights: tf.Tensor | None) -> None:
+    """Refuses a metric given as (metric, y_true, y_pred) that compares all with all; Keras' own bring both to one shape."""
+    place = settings.place_of("get_eval_metric_ops")
+    measured = settings.call("get_eval_metric_ops", sample_weights=sample_weights,
+                             **model.offered(inputs=inputs, outputs=outputs, labels=labels))
+    for name, value in measured.items():
+        if not (isinstance(value, tuple) and len(value) == 3 and are_broadcast(value[1], value[2])):
+            continue
+        kind, y_true, y_pred = value
+        metric = make_metric(kind, name=name, place=place, y_true=tf.TensorSpec(y_true.shape), y_pred=tf.TensorSpec(y_pred.shape))
+
+        def number(y_pred: tf.Tensor, y_true: tf.Tensor, metric: Any = metric) -> float:
+            metric.reset_state()
+            metric.update_state(y_true, y_pred)
+            return sum(map(float, named_scalars("", metric.result(), class_names=()).values()))
+
+        compares_all = compares_all_with_all(number, y_pred, y_true)
+        metric.reset_state()
+        if compares_all:
+            raise UserCodeError(
+                f"{place}: the metric '{name}' of get_eval_metric_ops compares each prediction with the labels of all samples: "
+                f"y_pred has shape {_shape(y_pred)} and y_true {_shape(y_true)}. Give both one shape: add tf.newaxis to the "
+                "shorter or tf.squeeze the longer.")
 
 
 def _measured(settings: Settings, model: ExperimentModel, sample_weights: tf.Tensor | None) -> dict[str, _Numbers]:
@@ -80,7 +125,7 @@ def _repeatable(numbers: _Numbers, inputs: Any, outputs: Any, labels: Any) -> di
 
 def _tell(settings: Settings, function: str, name: str, *, predictions: Any, labels: Any) -> None:
     place = settings.place_of(function)
-    if tf.is_tensor(predictions) and tf.is_tensor(labels) and _are_broadcast(predictions, labels):
+    if are_broadcast(predictions, labels):
         raise UserCodeError(
             f"{place}: {name} of {function} compares each prediction with the labels of all samples: predictions have shape "
             f"{_shape(predictions)} and labels {_shape(labels)}, which are broadcast to "
@@ -88,12 +133,6 @@ def _tell(settings: Settings, function: str, name: str, *, predictions: Any, lab
             "tf.squeeze(predictions, -1) for predictions, or batch labels as [batch, 1].")
     _LOGGER.warning("%s: %s of %s depends on the labels, but not on which sample has which: it stays the same when they move "
                     "to other samples. Check the shapes that it combines.", place, name, function)
-
-
-def _are_broadcast(one: tf.Tensor, other: tf.Tensor) -> bool:
-    """Whether the shapes differ in a trailing dimension of 1 alone."""
-    longer, shorter = sorted((one.shape.as_list(), other.shape.as_list()), key=len, reverse=True)
-    return longer == [*shorter, 1]
 
 
 def _predictions(model: ExperimentModel, inputs: Any, outputs: Any, labels: Any) -> Any:

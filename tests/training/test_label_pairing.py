@@ -23,6 +23,11 @@ def build(folder, *replacements, **files):
     return Estimator(settings=load_settings(write_experiment(folder, *replacements, **files)))
 
 
+def folder(parent, name):
+    (parent / name).mkdir()
+    return parent / name
+
+
 def test_labels_without_the_axis_of_the_predictions_are_refused_with_both_shapes_and_the_remedy(tmp_path):
     told = (r"the loss of get_total_loss .* \[16, 1\] and labels \[16\].*\[16, 16\].*labels\[:, tf.newaxis\]")
     with pytest.raises(UserCodeError, match=told):
@@ -56,3 +61,29 @@ def test_equal_shapes_that_are_combined_wrongly_are_told(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         build(tmp_path, (LOSS, "return tf.reduce_mean(tf.square(predictions - tf.transpose(labels)))"), (METRICS, "{}"))
     assert "depends on the labels, but not on which sample has which" in caplog.text
+
+
+def test_one_of_several_labels_that_is_broadcast_is_refused_by_its_name(tmp_path):
+    flat = FLAT_LABELS[0], "y = slope * x.sum(axis=1, keepdims=True) + 1\n    y = {'right': y, 'flat': y[:, 0]}"
+    wrong = LOSS, ("return tf.reduce_mean(tf.square(predictions - labels['right'])) + "
+                   "tf.reduce_mean(tf.square(model_outputs_dict['doubt'] - labels['flat']))")
+    model = ("import keras\n\n\ndef model(data, n_outputs):\n    return {'prediction': keras.layers.Dense(n_outputs)(data),\n"
+             "            'doubt': keras.layers.Dense(1)(data)}\n")
+    declared = "def get_total_loss(predictions, labels)", "def get_total_loss(predictions, model_outputs_dict, labels)"
+    told = r"output 'doubt', of shape \[16, 1\], .* labels\['flat'\], of shape \[16\]"
+    with pytest.raises(UserCodeError, match=told):
+        build(folder(tmp_path, "wrong"), flat, declared, wrong, (METRICS, "{}"), model=model)
+    right = LOSS, wrong[1].replace("labels['flat']", "labels['flat'][:, None]")
+    assert np.isfinite(build(folder(tmp_path, "right"), flat, declared, right, (METRICS, "{}"), model=model).evaluate()["loss"])
+
+
+def test_a_metric_of_ones_own_function_that_broadcasts_is_refused_and_those_of_keras_are_not(tmp_path):
+    loss = LOSS, "return tf.reduce_mean(tf.square(predictions[:, 0] - labels))"
+    own = "lambda: keras.metrics.MeanMetricWrapper(lambda true, predicted: tf.square(true - predicted))"
+    with pytest.raises(UserCodeError, match=r"the metric 'mse' .* y_pred has shape \[16, 1\] and y_true \[16\]"):
+        build(folder(tmp_path, "own"), FLAT_LABELS, loss, (METRICS, f"{{'mse': ({own}, labels, predictions)}}"))
+    metrics = METRICS, ("{'rmse': (keras.metrics.RootMeanSquaredError, labels, predictions),"
+                        " 'binary': ('accuracy', labels, predictions)}")
+    estimator = build(folder(tmp_path, "keras"), FLAT_LABELS, loss, metrics)
+    measured = estimator.evaluate()
+    assert measured["rmse"] == pytest.approx(measured["loss"] ** 0.5, rel=1e-5)
