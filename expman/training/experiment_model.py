@@ -16,7 +16,7 @@ from expman.training.epoch_sums import EpochSums
 from expman.training.finite_check import require_finite
 from expman.training.network import build_network, check_same_weights, checked_inputs, network_inputs, random_states
 from expman.training.outside_of_tracing import outside_of_tracing
-from expman.training.replicas import mean_over_replicas
+from expman.training.replicas import keras_losses_as_means, mean_over_replicas
 from expman.training.sample_weights import unpacked
 from expman.training.step_loop import step_loop
 from expman.training.user_summaries import checked_summaries
@@ -201,8 +201,9 @@ class ExperimentModel(keras.Model):
         """
         losses = self.losses if losses is None else losses
         weights_loss = tf.add_n([tf.cast(loss, tf.float32) for loss in losses]) if losses else tf.constant(0.0)
-        loss = self._settings.call("get_total_loss", weights_loss=weights_loss, sample_weights=sample_weights,
-                                   **self.offered(inputs=inputs, outputs=outputs, labels=labels))
+        with keras_losses_as_means():
+            loss = self._settings.call("get_total_loss", weights_loss=weights_loss, sample_weights=sample_weights,
+                                       **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         loss = self._as_tensor(loss, "get_total_loss must return a scalar tensor",
                                place=self._settings.place_of("get_total_loss"))
         if loss.shape.rank != 0 or loss.dtype.is_bool or loss.dtype.is_complex:
@@ -280,7 +281,7 @@ class ExperimentModel(keras.Model):
                      ) -> list[tuple[keras.metrics.Metric, tuple[Any, ...]]]:
         """Each metric with what it is updated by: (y_true, y_pred), or (the value of the batch,)."""
         place = self._settings.place_of("get_eval_metric_ops")
-        with metrics_made_outside(place):
+        with metrics_made_outside(place), keras_losses_as_means():
             measured = self._settings.call("get_eval_metric_ops", sample_weights=sample_weights,
                                            **self.offered(inputs=inputs, outputs=outputs, labels=labels))
         if not isinstance(measured, Mapping):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.losses import loss as loss_module  # there is no public way to turn its scaling off
 
 from expman.errors import TrainingError
 from expman.settings import Settings
@@ -59,6 +61,20 @@ def take_gradients_as_averaged(optimizer: keras.optimizers.Optimizer) -> None:
     of the whole batch. Here they are averaged before.
     """
     optimizer._all_reduce_sum_gradients = list  # takes and returns pairs (gradient, variable)
+
+
+@contextlib.contextmanager
+def keras_losses_as_means() -> Iterator[None]:
+    """Has Keras' loss objects give the mean over the samples of a replica.
+
+    Keras divides it by the number of replicas, for sums of gradients; here the replicas' means are averaged.
+    """
+    scale = loss_module.scale_loss_for_distribution
+    loss_module.scale_loss_for_distribution = lambda value: value
+    try:
+        yield
+    finally:
+        loss_module.scale_loss_for_distribution = scale
 
 
 def _times(value: Any, factor: Any) -> Any:

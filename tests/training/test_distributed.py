@@ -88,6 +88,28 @@ def log_of(index: int, logs: Path) -> str:
     return (logs / f"worker{index}.log").read_text(encoding="utf-8")
 
 
+WEIGHTED = (  # integers as labels, with weights of their classes and of the samples
+    ("    y = slope * x.sum(axis=1, keepdims=True) + 1\n", "    y = (x.sum(axis=1) > 1).astype(np.int32)\n"),
+    ("from_tensor_slices((x, y))", "from_tensor_slices((x, y, np.linspace(0, 3, 90, dtype=np.float32)))"),
+    ("def get_total_loss(predictions, labels):\n    return tf.reduce_mean(tf.square(predictions - labels))",
+     "get_total_loss = keras.losses.BinaryCrossentropy(from_logits=True)"),
+    ('    return {"mae": tf.reduce_mean(tf.abs(predictions - labels)),\n'
+     '            "rmse": (keras.metrics.RootMeanSquaredError, labels, predictions)}',
+     '    return {"rmse": (keras.metrics.RootMeanSquaredError, labels[:, tf.newaxis], predictions)}'))
+
+
+def test_two_mirrored_devices_weigh_samples_and_classes_as_one_does(tmp_path, script):
+    parents = [tmp_path / name for name in ("one", "two")]
+    for parent, added in zip(parents, ("", MIRRORED)):
+        parent.mkdir()
+        write_experiment(parent, ("batch_size = 16", "batch_size = 89"), *WEIGHTED, added=f"{added}class_weights = 'balanced'\n")
+    one = script("--usersettings", parents[0] / "mysettings.py")
+    two = train_on_two_devices("--usersettings", parents[1] / "mysettings.py")
+    assert one.returncode == two.returncode == 0, one.stderr + two.stderr
+    assert "class_weights = 'balanced': 0: " in one.stderr and "class_weights = 'balanced': 0: " in two.stderr
+    assert_same_curve(*map(only_experiment, parents))
+
+
 def test_two_mirrored_devices_train_to_the_curve_of_one(tmp_path, script):
     parents = [tmp_path / name for name in ("one", "two")]
     for parent, added in zip(parents, ("", MIRRORED)):
