@@ -66,6 +66,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("baseline", flag(),
             "measure a constant answer and a linear model before training, by the same loss and metrics", False),
     Setting("eval_not_rerun_until_sec", number(minimum=0), "least time between two evaluations", 0, "seconds"),
+    Setting("eval_every_steps", optional(integer(minimum=1)),
+            "evaluate after each so many steps of an epoch, beside its end; early_stopping_patience and plateau_patience then "
+            "count evaluations", None, "steps"),
     Setting("nb_summary_per_train_epoch", integer(minimum=1), "training points that TensorBoard gets in an epoch, at most", 10),
     Setting("projector_num_samples", integer(minimum=0), "validation samples that TensorBoard's Projector shows; 0: off", 2000),
     Setting("checkpoint_every_seconds", number(above=0), "time between checkpoints within a long epoch; each epoch ends with one",

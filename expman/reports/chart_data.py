@@ -24,12 +24,12 @@ class Line:
 
     Attributes:
         label: what the line is, where no row of a table says so.
-        epochs: from 1, ascending.
+        epochs: epochs done then, ascending; whole numbers from 1 but for evaluations within epochs.
         values: as many; NaN and infinities leave a gap.
     """
 
     label: str
-    epochs: Sequence[int]
+    epochs: Sequence[float]
     values: Sequence[float]
 
 
@@ -64,7 +64,7 @@ class CurveChart:
         last_epoch = max((line.epochs[-1] for line in self.lines.values()), default=0)
         span = f"values from {min(values):.4g} to {max(values):.4g}" if values else "no values"
         num_lines = len(self.lines)
-        return f"{self.title}, {self.kind}: {num_lines} curve{'' if num_lines == 1 else 's'} over {last_epoch} epochs, {span}."
+        return f"{self.title}, {self.kind}: {num_lines} curve{'' if num_lines == 1 else 's'} over {last_epoch:g} epochs, {span}."
 
     def as_json(self, *, most_points: int) -> dict[str, Any]:
         """The lines for the page's script: 32-bit floats, little-endian, in base64, one line after the other."""
@@ -73,7 +73,7 @@ class CurveChart:
         return {"rows": list(self.lines), "labels": [line.label for line in thinned],
                 "counts": [len(line.values) for line in thinned], "is_log": self.is_log,
                 "values": _packed("f", (value for line in thinned for value in map(_drawable, line.values))),
-                "epochs": None if is_gapless else _packed("I", (epoch for line in thinned for epoch in line.epochs))}
+                "epochs": None if is_gapless else _packed("f", (epoch for line in thinned for epoch in line.epochs))}
 
 
 def curves_of_many(records: Sequence[ExperimentRecord], *, first: str) -> list[CurveChart]:

@@ -29,7 +29,7 @@ def curve_lines(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[s
         if parting is None:
             continue
         last = common[-1]
-        yield (f"{column}: {number_text(one[last])} → {number_text(other[last])} at epoch {last}"
+        yield (f"{column}: {number_text(one[last])} → {number_text(other[last])} at epoch {last:g}"
                f"{_change(one[last], other[last])}, {_since(parting, first=common[0])}")
     for sign, record, beside in (("-", first, second), ("+", second, first)):
         for column in record.metrics_table.curves:
@@ -47,5 +47,5 @@ def _change(one: float, other: float) -> str:
     return f" ({(other - one) / abs(one):+.1%})"
 
 
-def _since(parting: int, *, first: int) -> str:
-    return "different from the first epoch on" if parting == first else f"they part at epoch {parting}"
+def _since(parting: float, *, first: float) -> str:
+    return "different from the first epoch on" if parting == first else f"they part at epoch {parting:g}"

@@ -1,4 +1,4 @@
-"""Reads `metrics.csv`: a row an epoch, a column for each quantity."""
+"""Reads `metrics.csv`: a row an epoch or evaluation, a column for each quantity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-FIRST_COLUMNS = ("epoch", "step", "seconds", "learning_rate")
+from expman.epochs_done import EPOCHS_DONE, epochs_done
+
+FIRST_COLUMNS = ("epoch", "step", EPOCHS_DONE, "seconds", "learning_rate")
 
 
 class MetricsTableError(Exception):
@@ -33,13 +35,17 @@ class MetricsTable:
         index = self.columns.index(column)
         return [_number(row[index]) for row in self.rows]
 
-    def points(self, column: str) -> tuple[list[int], list[float]]:
-        """The epochs, from 1, in which a quantity was measured, and its values, of which some may be NaN."""
+    def points(self, column: str) -> tuple[list[float], list[float]]:
+        """After how many epochs a quantity was measured, 1.25 for a quarter of the second, and its values, some maybe NaN."""
         if column not in self.columns:
             return [], []
-        epoch, index = self.columns.index("epoch"), self.columns.index(column)
-        measured = [row for row in self.rows if row[index]]
-        return [int(row[epoch]) for row in measured], [_number(row[index]) for row in measured]
+        index = self.columns.index(column)
+        measured = [(place, row[index]) for place, row in zip(self._places(), self.rows) if row[index] and place is not None]
+        return [place for place, _ in measured], [_number(cell) for _, cell in measured]
+
+    def _places(self) -> list[float | None]:
+        """For each row the epochs done then; None while that is unknown."""
+        return [epochs_done(dict(zip(self.columns, row))) for row in self.rows]
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -71,6 +77,7 @@ def read_metrics_table(path: Path) -> MetricsTable:
         total_seconds = sum(float(row[seconds]) for row in rows)
         for row in rows:
             int(row[epoch])
+            epochs_done(dict(zip(columns, row)))
     except ValueError as error:
         raise MetricsTableError(str(error)) from error
     return MetricsTable(columns=columns, rows=tuple(rows), total_seconds=total_seconds)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from expman.sweeps.sweep_file import Sweep
 
-History = Sequence[tuple[int, float]]  # (epoch from 1, value) of each evaluation, in the order of epochs
+History = Sequence[tuple[float, float]]  # (epochs done, value) of each evaluation, ascending
 
 
 def pruning_rule(sweep: Sweep) -> NoPruning | MedianStopping | SuccessiveHalving:
@@ -82,7 +82,7 @@ class MedianStopping:
         best, median = min(_as_loss(value, self.mode) for _, value in history), statistics.median(averages)
         if best <= median:
             return None
-        return (f"epoch {epoch}: the best {self.metric} so far, {_as_value(best, self.mode):.4g}, is worse than the median "
+        return (f"epoch {epoch:.4g}: the best {self.metric} so far, {_as_value(best, self.mode):.4g}, is worse than the median "
                 f"{_as_value(median, self.mode):.4g} of {len(averages)} other trials")
 
 
@@ -121,7 +121,7 @@ class SuccessiveHalving:
         num_better = sum(rival < loss for rival in rivals)
         if num_better < num_promoted:
             return None
-        return (f"epoch {history[-1][0]}: {self.metric} {history[-1][1]:.4g} is number {num_better + 1} of the "
+        return (f"epoch {history[-1][0]:.4g}: {self.metric} {history[-1][1]:.4g} is number {num_better + 1} of the "
                 f"{len(rivals) + 1} trials that reached epoch {rung}; the best {num_promoted} go on")
 
     def _rung_just_reached(self, history: History) -> int | None:

@@ -40,7 +40,7 @@ class _InOrder:
                 return TrialScheduler.CONTINUE
             self._pruned.add(trial.trial_id)
         worker = trial.temporary_state.ray_actor  # its calls are served in their order, so this comes before the next step
-        worker.prune.remote(f"epoch {result[EPOCH]}: {self._sweep.metric} has fallen behind, says Ray Tune's {self.rule}")
+        worker.prune.remote(f"epoch {result[EPOCH]:.4g}: {self._sweep.metric} has fallen behind, says Ray Tune's {self.rule}")
         return TrialScheduler.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:

@@ -157,7 +157,7 @@ class RayTrial(tune.Trainable):
         except OSError:  # the process has ended, which the loop will see
             pass
 
-    def _evaluation(self) -> tuple[int, float] | None:
+    def _evaluation(self) -> tuple[float, float] | None:
         try:
             return self._evaluations.recv() if self._evaluations.poll() else None
         except (EOFError, OSError):

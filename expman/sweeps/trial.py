@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from expman.epochs_done import epochs_done
 from expman.experiment_folder import ExperimentFolder, read_json, write_json
 
 ENDED = ("finished", "pruned", "failed")
@@ -107,10 +108,11 @@ class Trial:
             else:
                 entry.unlink()
 
-    def history(self, metric: str) -> list[tuple[int, float]]:
-        """(epoch from 1, value) of each evaluation so far."""
+    def history(self, metric: str) -> list[tuple[float, float]]:
+        """(epochs done, value) of each evaluation so far; without those in an epoch whose length is not known yet."""
         column = _VALIDATION + metric
-        return [(int(row["epoch"]), float(row[column])) for row in self._rows() if row.get(column)]
+        places = [(epochs_done(row), row[column]) for row in self._rows() if row.get(column)]
+        return [(place, float(value)) for place, value in places if place is not None]
 
     def metrics(self) -> list[str]:
         """The names of the validation metrics that have been measured."""

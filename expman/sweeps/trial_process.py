@@ -149,11 +149,13 @@ class _Judge:
     def __init__(self, request: TrialRequest, trial: Trial) -> None:
         self._request = request
         self._trial = trial
-        self._ended: dict[int, list[tuple[int, float]]] = {}
+        self._ended: dict[int, list[tuple[float, float]]] = {}
 
     def __call__(self) -> str | None:
         metric = self._request.metric
         history = self._trial.history(metric)
+        if not history and metric in self._trial.metrics():
+            return None  # within an epoch of unknown length, in which trials cannot be compared
         if not history:
             raise UsageError(f"metric = {metric!r} of the sweep is none of the validation metrics: "
                              f"{', '.join(self._trial.metrics()) or 'there are none'}. Set it to one of them.")
@@ -163,14 +165,14 @@ class _Judge:
             return None
         return self._request.pruning_rule.judge(history, self._others())
 
-    def _asked_verdict(self, evaluation: tuple[int, float]) -> str | None:
+    def _asked_verdict(self, evaluation: tuple[float, float]) -> str | None:
         try:
             self._request.verdicts.send(evaluation)
             return self._request.verdicts.recv()
         except (EOFError, OSError):  # nobody is there any more; this process is being told so by SIGTERM
             return None
 
-    def _others(self) -> list[list[tuple[int, float]]]:
+    def _others(self) -> list[list[tuple[float, float]]]:
         """The histories of the other trials; those of trials that have ended are read once."""
         histories = []
         for other in SweepFolder(self._trial.folder.path.parent).trials():

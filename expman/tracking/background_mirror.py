@@ -105,7 +105,7 @@ class BackgroundMirror:
 
     def _tell_outage(self, error: Exception, *, is_over: bool) -> None:
         _LOGGER.debug("This is what the mirror met.", exc_info=error)
-        lacking = f"It lacks the metrics after epoch {self._mirror.sent_epoch} and the versions exported since"
+        lacking = f"It lacks the metrics after step {self._mirror.sent_step} and the versions exported since"
         if is_over:
             _LOGGER.warning("The MLflow server %s was not told of the end of the training (%s). %s. When it answers again, "
                             "send that by: %s", self._server.public_uri, brief(error), lacking, self._command())

@@ -31,7 +31,7 @@ class MlflowMirror:
         server: a named one.
 
     Attributes:
-        sent_epoch: the newest epoch whose metrics the server is known to have.
+        sent_step: the newest step whose metrics the server is known to have.
     """
 
     def __init__(self, folder: ExperimentFolder, *, server: TrackingServer) -> None:
@@ -40,7 +40,7 @@ class MlflowMirror:
         self._client: MlflowClient | None = None
         self._run_id = ""
         self._known_versions: set[tuple[str, str]] = set()
-        self.sent_epoch = 0
+        self.sent_step = 0
 
     def sync(self, *, is_over: bool) -> None:
         """Sends what the server lacks.
@@ -56,7 +56,7 @@ class MlflowMirror:
             if self._client is None:
                 self._client = self._server.client()
                 self._open_run(content, is_over=is_over)
-            self._send_rows(content.rows_after(self.sent_epoch))
+            self._send_rows(content.rows_after(self.sent_step))
             self._send_versions()
             if is_over:
                 self._end_run(content)
@@ -85,9 +85,12 @@ class MlflowMirror:
                 client.update_run(self._run_id, status="RUNNING")
         present = {artifact.path for artifact in client.list_artifacts(self._run_id)}
         self._send_files([path for path in content.sources() if path.name not in present])
-        self.sent_epoch = int(run.data.metrics.get(_EPOCH, 0))
+        self.sent_step = self._newest_step() if _EPOCH in run.data.metrics else 0
         self._known_versions = {(version.name, version.tags.get("version", ""))
                                 for version in client.search_model_versions(f"run_id = '{self._run_id}'")}
+
+    def _newest_step(self) -> int:
+        return max(metric.step for metric in self._client.get_metric_history(self._run_id, _EPOCH))
 
     def _existing_run(self) -> Any:
         """The run that the folder names, if this server has it."""
@@ -121,7 +124,7 @@ class MlflowMirror:
     def _send_rows(self, rows: Sequence[MetricsRow]) -> None:
         for batch in _batches(rows):
             self._log_metrics(batch)
-            self.sent_epoch = int(batch[-1].values[_EPOCH])
+            self.sent_step = batch[-1].step
 
     def _log_metrics(self, rows: Sequence[MetricsRow]) -> None:
         from mlflow.entities import Metric

@@ -74,15 +74,15 @@ class RunContent:
                      "trial": str(read_json(self._folder.trial_file).get("number"))}
         return tags
 
-    def rows_after(self, epoch: int) -> list[MetricsRow]:
-        """The rows of `metrics.csv` beyond an epoch; [] before the first."""
+    def rows_after(self, step: int) -> list[MetricsRow]:
+        """The rows of `metrics.csv` beyond a step; [] before the first."""
         if not self._folder.metrics_file.exists():
             return []
         seconds, rows = 0.0, []
         with open(self._folder.metrics_file, newline="", encoding="utf-8") as stream:
             for cells in csv.DictReader(stream):
                 seconds += float(cells["seconds"])
-                if int(cells["epoch"]) > epoch:
+                if int(cells["step"]) > step:
                     rows.append(MetricsRow(step=int(cells["step"]), time_ms=self.start_ms + round(seconds * 1000),
                                            values=_numbers(cells)))
         return rows

@@ -19,7 +19,7 @@ from expman.settings import Settings
 from expman.training import devices, lookup_tables, weights_averaging
 from expman.training.batch_hash import batch_hash
 from expman.training.class_weights import with_class_weights
-from expman.training.execution_length import steps_per_execution
+from expman.training.execution_length import ending_at, steps_per_execution
 from expman.training.experiment_model import ExperimentModel
 from expman.training.first_batch import check_on_first_batch, check_train_step, check_validation_set
 from expman.training.input_data import InputData, described_validation_data
@@ -85,6 +85,8 @@ class Estimator:
         self.model.steps_per_execution = settings.steps_per_execution or steps_per_execution(
             forward_seconds=forward_seconds, steps_per_epoch=self.train_data.steps_per_epoch,
             num_replicas=strategy.num_replicas_in_sync)
+        if settings.eval_every_steps and strategy.num_replicas_in_sync == 1:
+            self.model.steps_per_execution = ending_at(settings.eval_every_steps, num_steps=self.model.steps_per_execution)
 
     @functools.cached_property
     def served(self) -> ServedModel:

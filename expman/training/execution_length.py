@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,12 @@ def steps_per_execution(*, forward_seconds: float, steps_per_epoch: int | None, 
     step_per_forward = min(max(forward_seconds / _MOSTLY_STARTING_SECONDS, 1), _STEP_PER_FORWARD)
     steps = round(_TARGET_SECONDS / (step_per_forward * forward_seconds))
     return max(1, min(steps, _MOST_STEPS, steps_per_epoch or _MOST_STEPS))
+
+
+def ending_at(every_steps: int, *, num_steps: int) -> int:
+    """The number of steps nearest to `num_steps` whose executions end after each `every_steps` of an epoch: a divisor of that."""
+    divisors = [number for number in range(1, every_steps + 1) if every_steps % number == 0]
+    return min(divisors, key=lambda number: abs(math.log(number / num_steps)))
 
 
 def forward_seconds(forward: Callable[[Any], Any], batch: Any) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -20,6 +22,17 @@ def seed_everything(random_seed: int | None) -> None:
     if random_seed is None:
         return
     keras.utils.set_random_seed(random_seed)
+
+
+@contextlib.contextmanager
+def kept_generators() -> Iterator[None]:
+    """Gives Python's and NumPy's global generators back the state that they had, whatever is drawn meanwhile."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def seed_epoch(random_seed: int | None, epoch: int) -> None:

@@ -49,11 +49,12 @@ def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progre
     if exports:
         callbacks.append(ExportModels(export=lambda: estimator.export(folder), progress=progress,
                                       policy=settings.export_policy))
-    callbacks.append(MetricsCsv(file=folder.metrics_file, progress=progress))
+    callbacks.append(MetricsCsv(file=folder.metrics_file, progress=progress, has_parts=bool(settings.eval_every_steps),
+                                steps_per_epoch=estimator.train_data.steps_per_epoch))
     if judge is not None:
         callbacks.append(Pruning(judge=judge, progress=progress))
     if mirror is not None:
-        callbacks.append(Mirroring(request=mirror))
+        callbacks.append(Mirroring(request=mirror, progress=progress))
     if settings.save_model_variables_to_pandas:
         callbacks.append(ModelVariablesTable(file=folder.model_variables_file, progress=progress,
                                              averages=lambda: _averages(estimator)))
@@ -75,13 +76,15 @@ def computing_callbacks(estimator: Estimator, *, progress: TrainingProgress,
                    resumed_epoch=progress.epoch if progress.step_in_epoch else None),
         Evaluation(evaluate=estimator.evaluate, progress=progress, metric=settings.earlystopping_metric,
                    mode=settings.earlystopping_mode or "min", num_epochs=settings.nbEpoch,
-                   least_seconds_between=settings.eval_not_rerun_until_sec,
+                   least_seconds_between=settings.eval_not_rerun_until_sec, every_steps=settings.eval_every_steps,
+                   steps_per_epoch=estimator.train_data.steps_per_epoch,
                    agree=lambda is_due: bool(estimator.workers.chief_says(is_due))),
         addon]
     if settings.plateau_patience:
         callbacks.append(Plateau(progress=progress, patience=settings.plateau_patience, factor=settings.plateau_factor))
     if settings.early_stopping_patience:
-        callbacks.append(EarlyStopping(progress=progress, patience=settings.early_stopping_patience))
+        callbacks.append(EarlyStopping(progress=progress, patience=settings.early_stopping_patience,
+                                       counts_evaluations=bool(settings.eval_every_steps)))
     return callbacks
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,8 @@ class TrainingRun:
         return [
             *training_callbacks(self._estimator, folder=self._folder, progress=self._progress, addon=self._addon,
                                 exports=self._exports_as_it_goes, judge=self._judge, mirror=self._mirror),
-            Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds),
+            Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds,
+                          progress=self._progress),
             ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,
                             steps_per_epoch=train_data.steps_per_epoch)]
 
@@ -125,7 +127,7 @@ class TrainingRun:
         if progress.stopped_early and is_extended:
             _LOGGER.info("This training was ended after epoch %d (%s; the best was epoch %d). --nbEpoch begins a new patience.",
                          progress.epoch, progress.stop_reason, progress.best_epoch)
-            progress.patience_start = progress.epoch
+            progress.patience_start, progress.patience_start_evaluation = progress.epoch, progress.num_evaluations
             self._addon.begin_new_patience()
         progress.stopped_early = progress.stopped_early and not is_extended
         # One that is recorded as pruned is restarted by somebody who wants it to go on all the same.
@@ -149,7 +151,11 @@ class TrainingRun:
                           epochs=num_epochs, initial_epoch=progress.epoch, shuffle=False, verbose=0, callbacks=callbacks)
 
         if progress.step_in_epoch:
+            steps_per_execution, every_steps = model.steps_per_execution, self._estimator.settings.eval_every_steps
+            if every_steps:  # the checkpoint may lie where executions of that length would run over an evaluation
+                model.steps_per_execution = math.gcd(steps_per_execution, progress.step_in_epoch)
             fit(dataset.skip(progress.step_in_epoch), progress.epoch + 1)
+            model.steps_per_execution = steps_per_execution
         if not (progress.stopped_early or progress.is_pruned):
             fit(dataset, self._estimator.settings.nbEpoch)
 

@@ -8,13 +8,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from expman.epochs_done import EPOCHS_DONE
 from expman.errors import UserCodeError
 from expman.settings import Settings
 from expman.training.finite_check import require_finite
 from expman.training.optimizer_group import OptimizerGroup
 
 FUNCTION = "train_step"
-_TAKEN = ("epoch", "step", "seconds", "learning_rate", "steps_per_second")
+_TAKEN = ("epoch", "step", EPOCHS_DONE, "seconds", "learning_rate", "steps_per_second")
 _EXAMPLE = "{'loss': loss}"
 
 

@@ -135,7 +135,7 @@ def unpacked(chart: CurveChart, *, most_points: int) -> list[tuple[tuple[int, ..
     """(epochs, values) of each line, from what the page gets."""
     content = json.loads(json.dumps(chart.as_json(most_points=most_points)))
     values = struct.unpack(f"<{sum(content['counts'])}f", base64.b64decode(content["values"]))
-    epochs = content["epochs"] and struct.unpack(f"<{sum(content['counts'])}I", base64.b64decode(content["epochs"]))
+    epochs = content["epochs"] and struct.unpack(f"<{sum(content['counts'])}f", base64.b64decode(content["epochs"]))
     lines, start = [], 0
     for count in content["counts"]:
         lines.append((epochs[start:start + count] if epochs else tuple(range(1, count + 1)), values[start:start + count]))

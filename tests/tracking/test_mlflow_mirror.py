@@ -177,7 +177,7 @@ def addon_callbacks():
     told = [record.getMessage() for record in caplog.records if "MLflow server" in record.getMessage()]
     assert len(told) == 2, told
     # A server that dies in the middle of a request breaks the connection; later it refuses one.
-    assert re.search(r"does not take what it is sent \(.+\)\. Training goes on\. It lacks the metrics after epoch \d", told[0])
+    assert re.search(r"does not take what it is sent \(.+\)\. Training goes on\. It lacks the metrics after step \d", told[0])
     assert f"python -m expman.tracking {folder}" in told[0]
     assert "answers again, and has been sent all that it lacked" in told[1]
     run = run_of(client, folder)
@@ -193,7 +193,7 @@ def test_a_server_that_does_not_come_back_is_sent_everything_later(server, clien
     with mirrored(folder, server=TrackingServer("http://127.0.0.1:9")) as request:
         request()
     told = caplog.records[-1].getMessage()
-    assert "was not told of the end of the training (connection refused). It lacks the metrics after epoch 0" in told
+    assert "was not told of the end of the training (connection refused). It lacks the metrics after step 0" in told
     assert f"python -m expman.tracking {folder.path}" in told
     assert send_later([str(tmp_path)]) == 0
     run = run_of(client, folder.path)

@@ -73,7 +73,7 @@ def test_a_training_is_the_same_with_and_without_the_projector(tmp_path, trained
 
 
 def test_the_files_are_rewritten_at_each_new_best_only(tmp_path):
-    progress, value = TrainingProgress(), tf.Variable(1.0)
+    progress, value = TrainingProgress(evaluated=True), tf.Variable(1.0)
     callback = EmbeddingProjector(folder=tmp_path / "embeddings", progress=progress, batches=[(tf.ones([5, 3]), None)],
                                   project=lambda inputs: (inputs, {"code": inputs * value}), label_names=[], num_samples=10)
     seen = []
@@ -101,7 +101,7 @@ def test_a_restart_finds_the_same_samples_in_validation_data_that_are_shuffled(t
 
 
 def test_an_experiment_with_nothing_but_too_large_tensors_has_no_projector(tmp_path):
-    callback = EmbeddingProjector(folder=tmp_path / "embeddings", progress=TrainingProgress(improved=True),
+    callback = EmbeddingProjector(folder=tmp_path / "embeddings", progress=TrainingProgress(improved=True, evaluated=True),
                                   batches=[(tf.ones([2, 20_000]), None)], project=lambda inputs: (inputs, {}),
                                   label_names=[], num_samples=10)
     callback.on_epoch_end(0)

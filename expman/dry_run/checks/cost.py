@@ -64,7 +64,8 @@ def _duration(run: DryRun, *, step_seconds: float) -> str:
     if steps is None:
         return (f"{duration(_STEPS_SHOWN * step_seconds)} for {_STEPS_SHOWN:,} steps; the data do not tell how many are an "
                 "epoch")
-    epoch_seconds = steps * step_seconds + _evaluation_seconds(run, step_seconds=step_seconds)
+    num_evaluations = -(-steps // (run.settings.eval_every_steps or steps))
+    epoch_seconds = steps * step_seconds + num_evaluations * _evaluation_seconds(run, step_seconds=step_seconds)
     total_seconds = run.settings.nbEpoch * epoch_seconds
     text = f"{duration(epoch_seconds)} an epoch, {duration(total_seconds)} for all {run.settings.nbEpoch} epochs"
     if run.export_seconds is None:

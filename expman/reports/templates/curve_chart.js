@@ -87,7 +87,7 @@ class CurveChart extends LineChart {
     description(pick) {
         const {line, index} = pick;
         const points = this.pointsOf(pick);
-        const epoch = `epoch ${line.xs[index]}`;
+        const epoch = `epoch ${Number(line.xs[index].toPrecision(6))}`;  // a 32-bit float within epochs
         if (points.length > 1 || line.label !== "") {
             const name = ({row, label}) => label || experimentOf(row).label;
             points.sort((one, other) => other.line.ys[other.index] - one.line.ys[one.index]);
@@ -105,12 +105,12 @@ class CurveChart extends LineChart {
 /** The lines of a chart's data: 32-bit numbers in base64, one line after the other. */
 function linesOf({rows, labels, counts, values, epochs}) {
     const all = new Float32Array(bytesOf(values));
-    const given = epochs && new Uint32Array(bytesOf(epochs));
+    const given = epochs && new Float32Array(bytesOf(epochs));
     const gapless = Float32Array.from({length: Math.max(0, ...counts)}, (_, index) => index + 1);
     let start = 0;
     return rows.map((row, index) => {
         const end = start + counts[index];
-        const xs = given ? Float32Array.from(given.subarray(start, end)) : gapless.subarray(0, counts[index]);
+        const xs = given ? given.subarray(start, end) : gapless.subarray(0, counts[index]);
         const line = {row, label: labels[index], shade: experimentOf(row)?.shade ?? null, xs, ys: all.subarray(start, end)};
         start = end;
         return line;

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import keras
 
+from expman.training.progress import TrainingProgress
+
 
 class Checkpointing(keras.callbacks.Callback):
     """Saves after all other callbacks of the epoch have done their work, so that a restart repeats none of it.
@@ -14,10 +16,12 @@ class Checkpointing(keras.callbacks.Callback):
     Arguments:
         save: writes the checkpoint and the state.
         every_seconds: longest time between two checkpoints within an epoch, but for the length of one execution.
+        progress: read for `improved`: the best evaluation within an epoch is saved at once.
     """
 
-    def __init__(self, *, save: Callable[[], None], every_seconds: float) -> None:
+    def __init__(self, *, save: Callable[[], None], every_seconds: float, progress: TrainingProgress) -> None:
         super().__init__()
+        self._progress = progress
         self._save = save
         self._every_seconds = every_seconds
         self._last_time = 0.0
@@ -26,7 +30,7 @@ class Checkpointing(keras.callbacks.Callback):
         self._last_time = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if time.monotonic() - self._last_time >= self._every_seconds:
+        if self._progress.improved or time.monotonic() - self._last_time >= self._every_seconds:
             self._save_now()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -48,6 +48,9 @@ class ConsoleProgress(keras.callbacks.Callback):
             self._last_update = self._epoch_start
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if self._progress.evaluated:
+            self._show_evaluation()
+            return
         now = time.monotonic()
         if now - self._last_update < self._seconds_between:
             return
@@ -65,6 +68,15 @@ class ConsoleProgress(keras.callbacks.Callback):
         seconds = time.monotonic() - self._epoch_start
         self._show(f"{self._epoch_label(epoch + 1)} {seconds:.1f}s {values}{star}{self._time_left(epoch + 1)}")
         self._end_line()
+
+    def _show_evaluation(self) -> None:
+        """A line for an evaluation within an epoch."""
+        values = {**self.model.epoch_sums.means_of_epoch(),
+                  **{f"val_{name}": value for name, value in self._progress.last_metrics.items()}}
+        shown = " ".join(f"{name} {value:.4g}" for name, value in values.items())
+        self._show(f"{self._epoch_label()} step {self._progress.step_in_epoch} {shown}{' *' if self._progress.improved else ''}")
+        self._end_line()
+        self._last_update = time.monotonic()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self._is_live:

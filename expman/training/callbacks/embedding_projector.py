@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from expman.training.callbacks.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 from expman.training.projector_files import write_projector
 from expman.training.projector_points import collect_points
 
 
-class EmbeddingProjector(keras.callbacks.Callback):
+class EmbeddingProjector(AfterEvaluations):
     """Shows validation samples as points after each evaluation that is a new best: inputs, outputs, labels, thumbnails.
 
     A TensorBoard that runs meanwhile keeps the last tensor that its page asked for: choose another tensor and come back
@@ -32,15 +32,14 @@ class EmbeddingProjector(keras.callbacks.Callback):
     def __init__(self, *, folder: Path, progress: TrainingProgress, batches: Iterable[tuple[Any, Any]],
                  project: Callable[[Any], tuple[Any, Mapping[str, tf.Tensor]]], label_names: Sequence[str],
                  num_samples: int) -> None:
-        super().__init__()
+        super().__init__(progress=progress)
         self._folder = folder
-        self._progress = progress
         self._batches = batches
         self._project = project
         self._label_names = label_names
         self._num_samples = num_samples
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def on_evaluation(self) -> None:
         if self._progress.improved:
             points = collect_points(self._batches, project=self._project, label_names=self._label_names,
                                     num_samples=self._num_samples)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
+from expman.training.callbacks.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 
-class EvaluationSummaries(keras.callbacks.Callback):
+class EvaluationSummaries(AfterEvaluations):
     """Calls a function after each evaluation whose `tf.summary` calls go to an event file, with the present step.
 
     Arguments:
@@ -21,17 +21,14 @@ class EvaluationSummaries(keras.callbacks.Callback):
     """
 
     def __init__(self, *, folder: Path, write: Callable[[], None], progress: TrainingProgress) -> None:
-        super().__init__()
+        super().__init__(progress=progress)
         self._folder = folder
         self._write = write
-        self._progress = progress
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._writer = tf.summary.create_file_writer(str(self._folder))
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if not self._progress.evaluated:
-            return
+    def on_evaluation(self) -> None:
         with self._writer.as_default(step=self._progress.step):
             self._write()
         self._writer.flush()

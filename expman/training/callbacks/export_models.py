@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
-
+from expman.training.callbacks.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 
-class ExportModels(keras.callbacks.Callback):
+class ExportModels(AfterEvaluations):
     """Exports a version after each evaluation that improved, or after each.
 
     Arguments:
@@ -19,12 +18,11 @@ class ExportModels(keras.callbacks.Callback):
     """
 
     def __init__(self, *, export: Callable[[], str], progress: TrainingProgress, policy: str) -> None:
-        super().__init__()
+        super().__init__(progress=progress)
         self._export = export
-        self._progress = progress
         self._policy = policy
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if self._progress.improved or (self._progress.evaluated and self._policy == "latest"):
+    def on_evaluation(self) -> None:
+        if self._progress.improved or self._policy == "latest":
             self._progress.last_exported_model = self._export()
             self._progress.exported_step = self._progress.step

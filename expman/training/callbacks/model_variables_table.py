@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pandas
 
 from expman.experiment_folder import write_atomically
+from expman.training.callbacks.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 _COLUMNS = ("epoch", "step", "variable", "shape", "values", "averaged_values")
 
 
-class ModelVariablesTable(keras.callbacks.Callback):
+class ModelVariablesTable(AfterEvaluations):
     """Keeps a table with a row per evaluation and trainable variable, which `pandas.read_pickle` opens.
 
     Columns: epoch, step, variable (its path, e.g. 'dense/kernel'), shape (a tuple), values and averaged_values (float32
@@ -35,9 +35,8 @@ class ModelVariablesTable(keras.callbacks.Callback):
     """
 
     def __init__(self, *, file: Path, progress: TrainingProgress, averages: Callable[[], Sequence[Any]]) -> None:
-        super().__init__()
+        super().__init__(progress=progress)
         self._file = file
-        self._progress = progress
         self._averages = averages
         self._table = pandas.DataFrame(columns=_COLUMNS)
 
@@ -45,11 +44,9 @@ class ModelVariablesTable(keras.callbacks.Callback):
         self._table = pandas.DataFrame(columns=_COLUMNS)
         if self._file.exists():
             kept = pandas.read_pickle(self._file)
-            self._table = kept[kept["epoch"] <= self._progress.epoch]
+            self._table = kept[kept["step"] <= self._progress.step]
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if not self._progress.evaluated:
-            return
+    def on_evaluation(self) -> None:
         rows = pandas.DataFrame(self._rows(), columns=_COLUMNS)
         self._table = pandas.concat([self._table, rows], ignore_index=True) if len(self._table) else rows
         content = io.BytesIO()
@@ -59,7 +56,7 @@ class ModelVariablesTable(keras.callbacks.Callback):
     def _rows(self) -> list[tuple[Any, ...]]:
         variables = self.model.trainable_variables
         averages = [_values(average) for average in self._averages()] or [None] * len(variables)
-        return [(self._progress.epoch, self._progress.step, variable.path, tuple(variable.shape), _values(variable), average)
+        return [(self._progress.running_epoch, self._progress.step, variable.path, tuple(variable.shape), _values(variable), average)
                 for variable, average in zip(variables, averages, strict=True)]
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
-
+from expman.training.callbacks.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 
-class Pruning(keras.callbacks.Callback):
+class Pruning(AfterEvaluations):
     """Asks a judge after each evaluation, when `metrics.csv` holds its results.
 
     Arguments:
@@ -18,13 +17,10 @@ class Pruning(keras.callbacks.Callback):
     """
 
     def __init__(self, *, judge: Callable[[], str | None], progress: TrainingProgress) -> None:
-        super().__init__()
+        super().__init__(progress=progress)
         self._judge = judge
-        self._progress = progress
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if not self._progress.evaluated:
-            return
+    def on_evaluation(self) -> None:
         reason = self._judge()
         if reason is not None:
             self._progress.stop_reason, self._progress.is_pruned = reason, True

@@ -31,16 +31,20 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self._folders = (train_logs, validation_logs)
         self._progress = progress
         self._steps_between = max(1, steps_per_epoch // points_per_epoch) if steps_per_epoch else None
-        self._last_step, self._last_time = 0, 0.0
+        self._last_step, self._timed_step, self._last_time = 0, 0, 0.0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._train, self._validation = (tf.summary.create_file_writer(str(folder)) for folder in self._folders)
-        self._last_step, self._last_time = self._progress.step, time.monotonic()
+        self._last_step = self._timed_step = self._progress.step
+        self._last_time = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._last_sums = self.model.epoch_sums.values()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if self._progress.evaluated:
+            self._write_evaluation()
+            self._timed_step, self._last_time = self._progress.step, time.monotonic()  # it does not count as training time
         if self._steps_between and self._progress.step - self._last_step >= self._steps_between:
             self._write_training_point()
 
@@ -48,9 +52,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
         if self._progress.step > self._last_step:
             self._write_training_point()
         if self._progress.evaluated:
-            with self._validation.as_default(step=self._progress.step):
-                for name, value in self._progress.last_metrics.items():
-                    tf.summary.scalar(name, value)
+            self._write_evaluation()
         self._train.flush()
         self._validation.flush()
         self._last_time = time.monotonic()  # the evaluation does not count as training time
@@ -59,11 +61,19 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self._train.close()
         self._validation.close()
 
+    def _write_evaluation(self) -> None:
+        with self._validation.as_default(step=self._progress.step):
+            for name, value in self._progress.last_metrics.items():
+                tf.summary.scalar(name, value)
+        self._validation.flush()
+
     def _write_training_point(self) -> None:
         step, now, sums = self._progress.step, time.monotonic(), self.model.epoch_sums
         with self._train.as_default(step=step):
             for name, mean in sums.means(since=self._last_sums).items():
                 tf.summary.scalar(name, mean)
             tf.summary.scalar("learning_rate", self.model.optimizer.learning_rate)
-            tf.summary.scalar("steps_per_second", (step - self._last_step) / max(now - self._last_time, 1e-9))
-        self._last_step, self._last_time, self._last_sums = step, now, sums.values()
+            if step > self._timed_step:
+                tf.summary.scalar("steps_per_second", (step - self._timed_step) / max(now - self._last_time, 1e-9))
+        self._last_step = self._timed_step = step
+        self._last_time, self._last_sums = now, sums.values()
