@@ -64,7 +64,8 @@ class CurveChart:
         last_epoch = max((line.epochs[-1] for line in self.lines.values()), default=0)
         span = f"values from {min(values):.4g} to {max(values):.4g}" if values else "no values"
         num_lines = len(self.lines)
-        return f"{self.title}, {self.kind}: {num_lines} curve{'' if num_lines == 1 else 's'} over {last_epoch:g} epochs, {span}."
+        curves = f"{num_lines} curve{'' if num_lines == 1 else 's'}"
+        return f"{self.title}, {self.kind}: {curves} over {last_epoch:g} epochs, {span}."
 
     def as_json(self, *, most_points: int) -> dict[str, Any]:
         """The lines for the page's script: 32-bit floats, little-endian, in base64, one line after the other."""

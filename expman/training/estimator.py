@@ -67,7 +67,8 @@ class Estimator:
         settings = self.settings = with_class_weights(settings)
         self.train_data = InputData(settings, for_training=True)
         self.validation_data = InputData(settings, for_training=False)
-        self.validation_sets = {name: InputData(settings, for_training=False, set_name=name) for name in settings.validation_sets}
+        self.validation_sets = {name: InputData(settings, for_training=False, set_name=name)
+                                for name in settings.validation_sets}
         seed_everything(settings.random_seed)
         with strategy.scope():
             self.model = ExperimentModel(settings=settings, features_spec=self.train_data.dataset.element_spec[0])

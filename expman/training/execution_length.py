@@ -36,7 +36,7 @@ def steps_per_execution(*, forward_seconds: float, steps_per_epoch: int | None, 
 
 
 def ending_at(every_steps: int, *, num_steps: int) -> int:
-    """The number of steps nearest to `num_steps` whose executions end after each `every_steps` of an epoch: a divisor of that."""
+    """The divisor of `every_steps` nearest to `num_steps`: executions of that length end after each `every_steps` of an epoch."""
     divisors = [number for number in range(1, every_steps + 1) if every_steps % number == 0]
     return min(divisors, key=lambda number: abs(math.log(number / num_steps)))
 

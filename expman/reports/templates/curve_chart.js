@@ -55,8 +55,9 @@ class CurveChart extends LineChart {
     }
 
     ranges() {
-        let [lowest, highest, last] = [Infinity, -Infinity, 1];
+        let [lowest, highest, first, last] = [Infinity, -Infinity, 1, 1];
         for (const {xs, ys} of this.lines) {
+            first = Math.min(first, xs[0]);
             last = Math.max(last, xs[xs.length - 1]);
             for (const value of ys)
                 if (Number.isFinite(value) && (!this.isLog || value > 0)) {
@@ -67,7 +68,7 @@ class CurveChart extends LineChart {
         if (!(lowest <= highest))
             [lowest, highest] = this.isLog ? [0.1, 1] : [0, 1];
         const beside = Math.max((last - 1) * 0.02, 0.5);
-        const x = {start: 1 - beside, end: last + beside};
+        const x = {start: first - beside, end: last + beside};
         if (this.isLog) {
             const margin = Math.max((highest / lowest) ** 0.05, 1.02);
             return {x, y: {start: lowest / margin, end: highest * margin}};

@@ -74,7 +74,8 @@ class ConsoleProgress(keras.callbacks.Callback):
         values = {**self.model.epoch_sums.means_of_epoch(),
                   **{f"val_{name}": value for name, value in self._progress.last_metrics.items()}}
         shown = " ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self._show(f"{self._epoch_label()} step {self._progress.step_in_epoch} {shown}{' *' if self._progress.improved else ''}")
+        star = " *" if self._progress.improved else ""
+        self._show(f"{self._epoch_label()} step {self._progress.step_in_epoch} {shown}{star}")
         self._end_line()
         self._last_update = time.monotonic()
 

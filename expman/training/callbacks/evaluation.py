@@ -30,8 +30,8 @@ class Evaluation(keras.callbacks.Callback):
     """
 
     def __init__(self, *, evaluate: Callable[[], Mapping[str, float]], progress: TrainingProgress, metric: str, mode: str,
-                 num_epochs: int, least_seconds_between: float, every_steps: int | None = None, steps_per_epoch: int | None = None,
-                 agree: Callable[[bool], bool] = bool) -> None:
+                 num_epochs: int, least_seconds_between: float, every_steps: int | None = None,
+                 steps_per_epoch: int | None = None, agree: Callable[[bool], bool] = bool) -> None:
         super().__init__()
         self._evaluate = evaluate
         self._progress = progress
@@ -57,7 +57,7 @@ class Evaluation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         progress = self._progress
         progress.evaluated = progress.improved = False
-        if self._every_steps and progress.step == progress.evaluated_step:  # after its last step, which did not know that it was the last
+        if self._every_steps and progress.step == progress.evaluated_step:  # its last step did not know that it was the last
             logs.update(self._named(progress.last_metrics))
         elif self._is_time() or epoch + 1 >= self._num_epochs:
             self._judge(dict(self._evaluate()), epoch=epoch + 1)

@@ -56,7 +56,8 @@ class ModelVariablesTable(AfterEvaluations):
     def _rows(self) -> list[tuple[Any, ...]]:
         variables = self.model.trainable_variables
         averages = [_values(average) for average in self._averages()] or [None] * len(variables)
-        return [(self._progress.running_epoch, self._progress.step, variable.path, tuple(variable.shape), _values(variable), average)
+        epoch, step = self._progress.running_epoch, self._progress.step
+        return [(epoch, step, variable.path, tuple(variable.shape), _values(variable), average)
                 for variable, average in zip(variables, averages, strict=True)]
 
 
