@@ -44,7 +44,7 @@ class ModelVariablesTable(AfterEvaluations):
         self._table = pandas.DataFrame(columns=_COLUMNS)
         if self._file.exists():
             kept = pandas.read_pickle(self._file)
-            self._table = kept[kept["step"] <= self._progress.step]
+            self._table = kept[(kept["epoch"] <= self._progress.running_epoch) & (kept["step"] <= self._progress.step)]
 
     def on_evaluation(self) -> None:
         rows = pandas.DataFrame(self._rows(), columns=_COLUMNS)
