@@ -1,0 +1,34 @@
+"""Network for sentences: the mean of the vectors of their words and pairs of words, beside that of their pieces.
+
+Source: Joulin, Grave, Bojanowski, Mikolov, "Bag of Tricks for Efficient Text Classification", arXiv:1607.01759, 2016; pieces of
+words: Bojanowski, Grave, Joulin, Mikolov, "Enriching Word Vectors with Subword Information", arXiv:1607.04606, 2016.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from library_sentences import load_part
+
+
+def model(data: keras.KerasTensor, n_outputs: int, hparams: dict[str, Any]) -> dict[str, keras.KerasTensor]:
+    """Builds the network; the words that it knows are those of the training sentences.
+
+    Arguments:
+        data: strings `[batch]`.
+        n_outputs: number of classes.
+        hparams: `vocabulary` (how many words and pairs, and how many pieces, at most), `embeddingSize` (numbers that stand for
+            each), `dropout` (fraction).
+
+    Returns:
+        `code`: what stands for a sentence, `[batch, 2 embeddingSize]`; `logits`: `[batch, n_outputs]`.
+    """
+    means = []
+    for split, lengths in (("whitespace", 2), ("character", (3, 4))):
+        numbers = keras.layers.TextVectorization(hparams["vocabulary"], split=split, ngrams=lengths)
+        numbers.adapt(load_part(is_training=True)[0])
+        vectors = keras.layers.Embedding(numbers.vocabulary_size(), hparams["embeddingSize"], mask_zero=True)(numbers(data))
+        means.append(keras.layers.GlobalAveragePooling1D()(vectors))
+    code = keras.layers.Concatenate()(means)
+    return {"code": code, "logits": keras.layers.Dense(n_outputs)(keras.layers.Dropout(hparams["dropout"])(code))}
