@@ -13,7 +13,7 @@ import tensorflow as tf
 
 _EQUAL = 1e-6  # relative: rounding of float32
 _COUPLED = 1e-5
-_MOST_SHIFTS = 15
+MOST_SHIFTS = 15
 
 
 def are_broadcast(one: Any, other: Any) -> bool:
@@ -37,7 +37,7 @@ def compares_all_with_all(number: Callable[[tf.Tensor, tf.Tensor], float], one: 
     if not abs(terms[0] - terms[1] - terms[2] + terms[3]) > _COUPLED * largest:  # nor where one is not finite
         return False
     return all(abs(number(tf.roll(one, shift, axis=0), other) - first) <= _EQUAL * largest
-               for shift in range(1, min(one.shape[0], _MOST_SHIFTS + 1)))
+               for shift in range(1, min(one.shape[0], MOST_SHIFTS + 1)))
 
 
 def broadcast_pair(loss: Callable[[Mapping[str, tf.Tensor], Any], float], outputs: Mapping[str, tf.Tensor], labels: Any

@@ -87,3 +87,13 @@ def test_a_metric_of_ones_own_function_that_broadcasts_is_refused_and_those_of_k
     estimator = build(folder(tmp_path, "keras"), FLAT_LABELS, loss, metrics)
     measured = estimator.evaluate()
     assert measured["rmse"] == pytest.approx(measured["loss"] ** 0.5, rel=1e-5)
+
+
+def test_an_accuracy_is_no_fault_while_the_network_answers_one_class_to_all(tmp_path, caplog):
+    classes = FLAT_LABELS[0], "y = (x.sum(axis=1) > 0).astype(np.int64)"
+    loss = LOSS, "return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, predictions)"
+    metrics = METRICS, '{"accuracy": tf.reduce_mean(tf.cast(tf.argmax(predictions, -1) == labels, tf.float32))}'
+    with caplog.at_level(logging.WARNING):
+        build(tmp_path, classes, loss, metrics, model="import keras\n\n\ndef model(data):\n"
+              "    return {'prediction': keras.layers.Dense(2, kernel_initializer='zeros')(data)}\n")
+    assert "accuracy" not in caplog.text
