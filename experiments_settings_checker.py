@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.declarations import (REQUIRED, MethodPrototype, Prototype, Setting, choice, class_weights, flag, integer, list_of,
-                                 markdown_table, name, named_folders, number, optional, scalar_dict, text)
+                                 markdown_table, name, named_folders, number, optional, scalar_dict, text, text_or_list)
 from expman.errors import ExperimentError, Problem
 
 SETTINGS: tuple[Setting, ...] = (
@@ -42,7 +42,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("validation_sets", named_folders(),
             "further validation data, each evaluated beside raw_data_dir_val: its numbers are `NAME/loss` and `NAME/<metric>`, "
             "any of which may be earlystopping_metric", {}),
-    Setting("raw_data_filename_extension", text(), "for the user's own pipeline", ""),
+    Setting("raw_data_filename_extension", text_or_list(), "for the user's own pipeline", ""),
     Setting("nb_train_samples", integer(minimum=0),
             "samples of a training epoch, each going on where the last one ended; 0: the dataset's own length", 0),
     Setting("nb_val_samples", integer(minimum=0),
@@ -210,7 +210,9 @@ def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> d
     for candidate in lines:
         if candidate in known or candidate.startswith("_"):
             continue
-        close = difflib.get_close_matches(candidate.lower(), absent, n=1, cutoff=_CLOSE_NAME)
+        # A constant of the user's own is in capitals: only a known name in capitals is meant to be that name.
+        cutoff = 1.0 if candidate.isupper() else _CLOSE_NAME
+        close = difflib.get_close_matches(candidate.lower(), absent, n=1, cutoff=cutoff)
         if close:
             misspelt[candidate] = absent[close[0]]
     return misspelt

@@ -53,6 +53,10 @@ def text() -> ValueKind:
     return ValueKind("a str", lambda value: isinstance(value, str))
 
 
+def text_or_list() -> ValueKind:
+    return ValueKind("a str, or a list of str", lambda value: isinstance(value, str) or list_of(text(), "str").accepts(value))
+
+
 def name() -> ValueKind:
     return ValueKind("a str that is not empty", lambda value: isinstance(value, str) and bool(value.strip()))
 

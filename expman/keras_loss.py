@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -30,12 +31,22 @@ class KerasLoss:
         import keras
         loss = self._loss
         if isinstance(loss, str):
-            loss = keras.losses.get(loss)
-            loss = loss() if inspect.isclass(loss) else loss
+            loss = _named(loss)
         if sample_weights is None:
             return keras.ops.mean(loss(labels, predictions))
         loss = loss if isinstance(loss, keras.losses.Loss) else _as_object(loss)
         return keras.ops.mean(loss(labels, predictions, sample_weight=sample_weights))
+
+
+def _named(name: str) -> Callable[..., Any]:
+    import keras
+    try:
+        found = keras.losses.get(name)
+    except ValueError as error:
+        close = difflib.get_close_matches(name, dir(keras.losses), n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise ValueError(f"Keras has no loss '{name}'.{hint}") from error
+    return found() if inspect.isclass(found) else found
 
 
 def _as_object(function: Callable[..., Any]) -> Any:

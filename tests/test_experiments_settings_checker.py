@@ -61,3 +61,10 @@ def test_the_checker_runs_alone(tmp_path):
     assert (good.returncode, good.stdout) == (0, f"{tmp_path / 'mysettings.py'}: no problem found\n")
     bad = check(("batch_size = 16", "batch_size = None"))
     assert bad.returncode == 2 and "batch_size must be an int above 0. Got None" in bad.stderr
+
+
+def test_a_constant_in_capitals_that_resembles_a_setting_is_the_users_own():
+    own = {"VALIDATION_SHIFT": 3, "BATCH_SIZE": 4}
+    problems = [str(problem) for problem in checker.check_settings(own, lines=dict.fromkeys(own, 1), file="s.py")]
+    assert not any("VALIDATION_SHIFT" in problem for problem in problems)
+    assert any("BATCH_SIZE is not a known name. Did you mean batch_size?" in problem for problem in problems)

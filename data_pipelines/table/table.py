@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import logging
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,8 @@ def table(files: str | os.PathLike[str] | Iterable[str], *, target: str, split: 
     the model, so that a client sends the raw row.
 
     Arguments:
-        files: a file, a folder of `*.csv`, or a list of files with the same columns; the first line names them.
+        files: a file, a folder of `*.csv`, or a list of files with the same columns; the first line names them. Relative to
+            the current folder, else to the module that calls this.
         target: the column to predict.
         split: the fraction of rows to validate on; or the column that says 'train', 'validation' or 'test' (in neither part).
         group: a column whose rows with the same word stay in one part.
@@ -63,13 +65,22 @@ def table(files: str | os.PathLike[str] | Iterable[str], *, target: str, split: 
         raise ValueError(f"missing must be a list of words. Got {missing!r}. Write [{missing!r}].")
     form = TableFormat(delimiter=delimiter, decimal=decimal, encoding=encoding,
                        missing_words=tuple(dict.fromkeys((*MISSING_WORDS, *missing))))
-    cells = read_cells(table_files(files), form)
+    cells = read_cells(table_files(_found_beside(sys._getframe(1).f_globals.get("__file__"), files)), form)
     if rows_without_target == "leave_out" and target in cells.frame:
         cells = cells.without(cells.frame[target] == "")
     made = Table(cells, form=form, target=target, split=split, group=group, seed=seed, task=task,
                  overrides=KindOverrides(numbers=numbers, categories=categories, ignored=ignore, dates=dates or {}))
     _LOG.info("%s", made)
     return made
+
+
+def _found_beside(module: str | None, files: str | os.PathLike[str] | Iterable[str]) -> Any:
+    """The files, a relative path that is not in the current folder taken from the folder of the module that names it."""
+    def found(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+        beside = os.path.join(os.path.dirname(os.path.abspath(module or "")), path)
+        return beside if not os.path.exists(path) and os.path.exists(beside) else path
+
+    return found(files) if isinstance(files, (str, os.PathLike)) else [found(path) for path in files]
 
 
 class Table:

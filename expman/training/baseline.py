@@ -22,6 +22,7 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.input_data import InputData
 from expman.training.op_errors import readable_message
 from expman.training.replica_batches import passes
+from expman.training.sample_weights import unpacked
 
 _LOGGER = logging.getLogger(__name__)
 MOST_SAMPLES = 5000  # of each part
@@ -61,7 +62,7 @@ def measure_baselines(settings: Settings, model: ExperimentModel) -> dict[str, A
 
 def _measured(settings: Settings, *, head: str, output: keras.KerasTensor, preprocess: Callable[[Any], Any]) -> dict[str, Any]:
     train_data, validation_data = InputData(settings, for_training=True), InputData(settings, for_training=False)
-    inputs, labels = _first_samples(train_data.dataset, settings.batch_size, preprocess)
+    inputs, labels, sample_weights = _first_samples(train_data.dataset, settings.batch_size, preprocess)
     linear = _is_of_use(inputs, output)
     functions = {**settings.functions, "model": _linear_model(inputs if linear else None, head=head, output=output)}
     model = ExperimentModel(settings=dataclasses.replace(settings, functions=functions),
@@ -73,7 +74,7 @@ def _measured(settings: Settings, *, head: str, output: keras.KerasTensor, prepr
     num_samples = len(tf.nest.flatten(inputs)[0])
     scores: dict[str, Any] = {}
     for name, weights in (("constant", biases), ("linear", kernels + biases))[:2 if linear else 1]:
-        _fit(model, weights, inputs=inputs, labels=labels, kernels=kernels)
+        _fit(model, weights, inputs=inputs, labels=labels, sample_weights=sample_weights, kernels=kernels)
         scores[name] = model.measure(passes(validation, strategy=model.distribute_strategy))
     num_validated = sum(len(tf.nest.flatten(batch[0])[0]) for batch in validation)
     is_cut = any(True for _ in validation_data.dataset.skip(max(1, MOST_SAMPLES // settings.batch_size)))
@@ -92,10 +93,11 @@ def _measured_output(settings: Settings, model: ExperimentModel) -> tuple[str, k
     return head, outputs[head]
 
 
-def _first_samples(dataset: tf.data.Dataset, batch_size: int, preprocess: Callable[[Any], Any]) -> tuple[Any, Any]:
-    """Preprocessed inputs and labels of the first batches, joined."""
-    batches = [(preprocess(batch[0]), batch[1]) for batch in dataset.take(max(1, MOST_SAMPLES // batch_size))]
-    return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *batches)
+def _first_samples(dataset: tf.data.Dataset, batch_size: int, preprocess: Callable[[Any], Any]
+                   ) -> tuple[Any, Any, tf.Tensor | None]:
+    """Preprocessed inputs, labels and sample weights, if there are any, of the first batches, joined."""
+    batches = [(preprocess(batch[0]), *batch[1:]) for batch in dataset.take(max(1, MOST_SAMPLES // batch_size))]
+    return unpacked(tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *batches))
 
 
 def _is_of_use(inputs: Any, output: keras.KerasTensor) -> bool:
@@ -129,7 +131,7 @@ def _linear_model(inputs: Any | None, *, head: str, output: keras.KerasTensor) -
     return model
 
 
-def _fit(model: ExperimentModel, weights: list[keras.Variable], *, inputs: Any, labels: Any,
+def _fit(model: ExperimentModel, weights: list[keras.Variable], *, inputs: Any, labels: Any, sample_weights: tf.Tensor | None,
          kernels: list[keras.Variable]) -> None:
     """Minimises the loss over all samples at once, with the small penalty on the kernel that scikit-learn's LogisticRegression
     has: half its sum of squares, divided by the number of samples."""
@@ -141,7 +143,8 @@ def _fit(model: ExperimentModel, weights: list[keras.Variable], *, inputs: Any, 
     def loss_and_gradients() -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             outputs = model.network(inputs, training=False)
-            loss = model.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=[])
+            loss = model.total_loss(inputs=inputs, outputs=outputs, labels=labels, losses=[],
+                                    sample_weights=sample_weights)
             loss += tf.add_n([tf.nn.l2_loss(kernel.value) for kernel in kernels]) / num_samples
         return loss, tape.gradient(loss, variables, unconnected_gradients="zero")
 

@@ -310,9 +310,10 @@ class ExperimentModel(keras.Model):
     def _update(self, metric: keras.metrics.Metric, values: tuple[Any, ...], *, num_samples: tf.Tensor,
                 sample_weights: tf.Tensor | None) -> None:
         place = self._settings.place_of("get_eval_metric_ops")
+        name = next(name for name, known in self._eval_metrics.items() if known is metric)
 
         def update() -> tf.Tensor:
-            with user_code(f"metric '{metric.name}' of get_eval_metric_ops", default_place=place):
+            with user_code(f"metric '{name}' of get_eval_metric_ops", default_place=place):
                 metric.update_state(*values, **({} if sample_weights is None else {"sample_weight": sample_weights}))
             return tf.constant(True)
 

@@ -15,7 +15,7 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.input_data import described_validation_data
 from expman.training.op_errors import readable_message
 from expman.training.optimizer_group import OptimizerGroup, PartsError
-from expman.training.sample_weights import check_sample_weights, unpacked
+from expman.training.sample_weights import check_sample_weights
 from expman.user_traceback import last_user_line
 
 _MISFITS = (UserCodeError, tf.errors.OpError, ValueError, TypeError)  # ValueError: a Keras layer refuses its input
@@ -153,19 +153,11 @@ def _trace(function: Any, spec: Any, *, example: Any) -> None:
 
 
 def _require_gradient(settings: Settings, model: ExperimentModel, batch: tuple[Any, Any]) -> None:
-    """Raises UserCodeError when the loss of a batch, computed as in training, does not depend on what the network answers."""
-    features, labels, sample_weights = unpacked(batch)
-    inputs = model.preprocess(features)
-    outputs = model.outputs_in_training(inputs)
-    floating = {name: tensor for name, tensor in outputs.items() if tensor.dtype.is_floating}
-    with tf.GradientTape() as tape:
-        tape.watch(floating)
-        loss = model.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights)
-    gradients = tape.gradient(loss, floating)
-    if not model.losses and all(gradient is None for gradient in gradients.values()):
+    """Raises UserCodeError when the loss of a batch, computed as in training, has no gradient for any weight."""
+    if all(gradient is None for gradient in model.gradients(batch)):
         raise UserCodeError(f"{settings.place_of('get_total_loss')}: get_total_loss returns a number that has no gradient for "
-                            f"the outputs of model ({', '.join(outputs)}), so that nothing could be learned. Compute it from "
-                            "predictions or model_outputs_dict, by differentiable operations.")
+                            "the weights of the network, so that nothing could be learned. Compute it from predictions or "
+                            "model_outputs_dict, by differentiable operations.")
 
 
 def _shapes(name: str, structure: Any) -> str:

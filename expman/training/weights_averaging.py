@@ -54,7 +54,11 @@ def notice_of_short_training(*, decay: float, num_steps: int) -> str | None:
         return None
     return (f"averaged weights: weights_moving_average_decay = {decay:g} would be reached after {steps_to_full_decay(decay):,} "
             f"steps. The decay grows with the step, so at the end of these {num_steps:,} steps it is "
-            f"{decay_at_step(num_steps, decay):.4g}: the averages span about the last {max(1, round((_WARM_UP + num_steps) / (_WARM_UP - 1))):,} steps.")
+            f"{decay_at_step(num_steps, decay):.4g}: the averages span about {_span(num_steps):,} of the last steps.")
+
+
+def _span(num_steps: int) -> int:
+    return max(1, round((_WARM_UP + num_steps) / (_WARM_UP - 1)))
 
 
 def averages(optimizer: keras.optimizers.Optimizer) -> list[tf.Variable]:

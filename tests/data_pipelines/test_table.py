@@ -265,3 +265,14 @@ def test_other_files_validate_with_all_their_rows_and_the_statistics_of_the_trai
     other.drop(columns=["age", "price"]).to_csv(tmp_path / "less.csv", index=False)
     with pytest.raises(ValueError, match="less.csv lacks the columns 'age', 'price' of .*people.csv"):
         made.get_input_pipeline_train_val(batch_size=100, raw_data_files_folder=str(tmp_path / "less.csv"), shuffle_batches=False)
+
+
+def test_a_relative_name_is_found_beside_the_module_that_names_it(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    rows = "\n".join(f"{number},{2 * number}" for number in range(30))
+    (tmp_path / "project" / "rows.csv").write_text(f"a,b\n{rows}\n")
+    monkeypatch.chdir(tmp_path)
+    source = "from DataProvider_input_pipeline import table\ndata = table('rows.csv', target='b')\n"
+    namespace = {"__file__": str(tmp_path / "project" / "mysettings.py")}
+    exec(source, namespace)
+    assert len(namespace["data"].columns) == 1

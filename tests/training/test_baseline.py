@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from settings_files import MODEL, write_experiment
 from sklearn.datasets import load_iris
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, root_mean_squared_error
 from sklearn.preprocessing import StandardScaler
 from training_runs import read_metrics, untimed
@@ -102,3 +102,26 @@ def test_of_inputs_that_stand_for_words_there_is_only_the_constant(tmp_path):
     assert "linear" not in baselines
     y, y_val = (2 * np.random.default_rng(seed).normal(size=[90, 3]).astype(np.float32).sum(axis=1) + 1 for seed in (0, 1))
     assert baselines["constant"]["rmse"] == pytest.approx(root_mean_squared_error(y_val, np.full(90, y.mean())), rel=1e-3)
+
+
+def test_weights_of_samples_count_in_the_fit_as_they_do_in_the_measure(tmp_path):
+    data = ("    return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
+            "    w = np.where(x[:, 0] > 0, 5.0, 0.1).astype(np.float32)\n"
+            "    y = (y + 3 * (x[:, :1] > 0)).astype(np.float32)\n"
+            "    dataset = tf.data.Dataset.from_tensor_slices((x, y, w))\n"
+            "    return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)")
+    loss = ("def get_total_loss(predictions, labels):\n    return tf.reduce_mean(tf.square(predictions - labels))\n",
+            'get_total_loss = "mse"\n')
+    baselines = baselines_of(experiments_manager.run(write_experiment(tmp_path, SHORT, data, loss)))
+    (x, y, w), (x_val, y_val, w_val) = (_weighted(seed) for seed in (0, 1))
+    scaler = StandardScaler().fit(x)
+    linear = Ridge(alpha=0.5).fit(scaler.transform(x), y, sample_weight=w)
+    errors = linear.predict(scaler.transform(x_val)) - y_val
+    assert baselines["linear"]["loss"] == pytest.approx(np.mean(w_val * errors ** 2), rel=1e-3)
+    mean = np.average(y, weights=w)
+    assert baselines["constant"]["loss"] == pytest.approx(np.mean(w_val * (mean - y_val) ** 2), rel=1e-3)
+
+
+def _weighted(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x = np.random.default_rng(seed).normal(size=[90, 3]).astype(np.float32)
+    return x, 2 * x.sum(axis=1) + 1 + 3 * (x[:, 0] > 0), np.where(x[:, 0] > 0, 5.0, 0.1)

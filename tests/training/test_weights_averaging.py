@@ -36,7 +36,7 @@ def test_averages_follow_the_rule_computed_by_numpy(num_steps, decay, accumulati
 
 def test_a_training_too_short_for_its_decay_is_told_with_the_span_of_the_averages():
     notice = weights_averaging.notice_of_short_training(decay=0.998, num_steps=250)
-    assert "0.8097" in notice and "last 5 steps" in notice  # 251 / 310; 310 / 59
+    assert "0.8097" in notice and "about 5 of the last steps" in notice  # 251 / 310; 310 / 59
     first_full = weights_averaging.steps_to_full_decay(0.998)
     assert weights_averaging.decay_at_step(first_full - 1, 0.998) < 0.998 == weights_averaging.decay_at_step(first_full, 0.998)
     assert weights_averaging.notice_of_short_training(decay=0.998, num_steps=first_full) is None
