@@ -31,7 +31,7 @@ def test_every_setting_of_the_contract_is_declared():
 def test_defaults_are_accepted_and_other_types_refused_with_the_expectation(setting):
     if setting.default is not REQUIRED:
         assert setting.kind.fault(setting.default) is None
-    for wrong in (object(), b"bytes", {1: 2}, [None], float("nan"), -3.5):
+    for wrong in (object(), b"bytes", {1: b"bytes"}, [None], float("nan"), -3.5):
         fault = setting.kind.fault(wrong)
         assert fault and fault.startswith(f"must be {setting.kind.expectation}. Got ")
 
