@@ -120,7 +120,8 @@ PROTOTYPES: tuple[Prototype, ...] = (
     Prototype("get_total_loss", (*_OUTPUTS, "sample_weights", "weights_loss"),
               "a scalar tensor; or assign a loss of Keras: its name, an object, or a function of (y_true, y_pred)"),
     Prototype("get_eval_metric_ops", (*_OUTPUTS, "sample_weights"),
-              "a dict from names to scalar tensors (averaged over samples), or to (Keras metric class or name, y_true, y_pred)"),
+              "a dict from names to scalar tensors (averaged over samples), or to (Keras metric, y_true, y_pred), the metric as "
+              "class, name or object; each entry of a vector gets a name of its own, see `reference_labels`"),
     Prototype("get_validation_summaries", _OUTPUTS,
               "a dict from tags to tensors: rank 4 is drawn as images, rank 0 as a scalar, the rest as histograms",
               required=False),

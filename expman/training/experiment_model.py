@@ -13,14 +13,14 @@ from expman.settings import Settings, Unavailable
 from expman.training import user_train_step, weights_averaging
 from expman.training.devices import model_device
 from expman.training.epoch_sums import EpochSums
+from expman.training.evaluation_metrics import EvaluationMetrics
 from expman.training.finite_check import require_finite
 from expman.training.network import build_network, check_same_weights, checked_inputs, network_inputs, random_states
-from expman.training.outside_of_tracing import outside_of_tracing
 from expman.training.replicas import keras_losses_as_means, mean_over_replicas
 from expman.training.sample_weights import unpacked
 from expman.training.step_loop import step_loop
 from expman.training.user_summaries import checked_summaries
-from expman.training.user_metrics import make_metric, metrics_made_outside, named_scalars
+from expman.training.user_tensors import tensor_of_numbers
 from expman.user_module import user_code
 
 _EMBEDDING_OUTPUT = "code"
@@ -58,11 +58,13 @@ class ExperimentModel(keras.Model):
         check_same_weights(settings, self.network, inference_network)
         # Behind a function, out of Keras' sight: the weights of this second network are never used, see `infer`.
         self._inference_network = lambda: inference_network
-        self._eval_metrics: dict[str, keras.metrics.Metric] = {}
+        self.runs_without_strategy = not tf.distribute.has_strategy()
+        self._metric_objects: dict[str, keras.metrics.Metric] = {}  # Keras tracks and resets them
+        self._metrics_of_user = EvaluationMetrics(settings, objects=self._metric_objects,
+                                                  without_strategy=self.runs_without_strategy)
         self._measured_names = ("loss",)
         self.epoch_sums = EpochSums()
         self.built = True
-        self.runs_without_strategy = not tf.distribute.has_strategy()
         self.step_in_graph = tf.function(self.train_step, autograph=False, jit_compile=self.jit_compile)
         if self.runs_without_strategy:  # traced once for the check of the first batch and the evaluations
             self.test_step = tf.function(self.test_step, autograph=False, jit_compile=self.jit_compile)
@@ -153,9 +155,10 @@ class ExperimentModel(keras.Model):
         outputs, losses = self._infer_with_losses(inputs)
         loss = self.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights, losses=losses)
         self._loss_tracker.update_state(loss, sample_weight=num_samples)
-        for metric, values in self._eval_values(inputs=inputs, outputs=outputs, labels=labels,
-                                                sample_weights=sample_weights):
-            self._update(metric, values, num_samples=num_samples, sample_weights=sample_weights)
+        values = self._metrics_of_user.values({
+            "sample_weights": sample_weights, **self.offered(inputs=inputs, outputs=outputs, labels=labels)})
+        self._metrics_of_user.update(values, num_samples=num_samples, sample_weights=sample_weights,
+                                     num_replicas=self.distribute_strategy.num_replicas_in_sync)
         return self._as_fit_reduces(self._measured())
 
     def make_train_function(self, force: bool = False) -> None:
@@ -187,9 +190,7 @@ class ExperimentModel(keras.Model):
             return round(float(self._loss_tracker.count))
 
     def _measured(self) -> dict[str, tf.Tensor]:
-        measured = {"loss": self._loss_tracker.result()}
-        for name, metric in self._eval_metrics.items():
-            measured |= named_scalars(name, metric.result(), class_names=self._settings.reference_labels)
+        measured = {"loss": self._loss_tracker.result()} | self._metrics_of_user.results()
         self._measured_names = tuple(measured)
         return measured
 
@@ -204,8 +205,8 @@ class ExperimentModel(keras.Model):
         with keras_losses_as_means():
             loss = self._settings.call("get_total_loss", weights_loss=weights_loss, sample_weights=sample_weights,
                                        **self.offered(inputs=inputs, outputs=outputs, labels=labels))
-        loss = self._as_tensor(loss, "get_total_loss must return a scalar tensor",
-                               place=self._settings.place_of("get_total_loss"))
+        loss = tensor_of_numbers(loss, "get_total_loss must return a scalar tensor",
+                                 place=self._settings.place_of("get_total_loss"))
         if loss.shape.rank != 0 or loss.dtype.is_bool or loss.dtype.is_complex:
             got = f"shape {loss.shape}" if loss.shape.rank != 0 else f"dtype {loss.dtype.name}"
             raise UserCodeError(f"{self._settings.place_of('get_total_loss')}: get_total_loss must return a scalar tensor. "
@@ -275,72 +276,8 @@ class ExperimentModel(keras.Model):
         """Makes the objects of all metrics from one batch; replicas cannot, since they must not create variables."""
         features, labels, sample_weights = unpacked(data)
         inputs = self.preprocess(features)
-        self._eval_values(inputs=inputs, outputs=self.infer(inputs), labels=labels, sample_weights=sample_weights)
-
-    def _eval_values(self, *, inputs: Any, outputs: Any, labels: Any, sample_weights: tf.Tensor | None
-                     ) -> list[tuple[keras.metrics.Metric, tuple[Any, ...]]]:
-        """Each metric with what it is updated by: (y_true, y_pred), or (the value of the batch,)."""
-        place = self._settings.place_of("get_eval_metric_ops")
-        with metrics_made_outside(place), keras_losses_as_means():
-            measured = self._settings.call("get_eval_metric_ops", sample_weights=sample_weights,
-                                           **self.offered(inputs=inputs, outputs=outputs, labels=labels))
-        if not isinstance(measured, Mapping):
-            raise UserCodeError(f"{place}: get_eval_metric_ops must return a dict. Got {type(measured).__name__}.")
-        values = []
-        for name, value in measured.items():
-            if not isinstance(name, str) or not name:
-                raise UserCodeError(f"{place}: the names of get_eval_metric_ops must be of type str. Got {name!r}.")
-            if name == "loss":
-                raise UserCodeError(f"{place}: the metric name 'loss' is taken by get_total_loss. Choose another name.")
-            described_as = f"metric '{name}' of get_eval_metric_ops"
-            if isinstance(value, tuple) and len(value) == 3:
-                kind, y_true, y_pred = value
-                y_true, y_pred = (self._as_tensor(member, f"{described_as} must compare tensors", place=place)
-                                  for member in (y_true, y_pred))
-                values.append((self._metric(name, kind, y_true, y_pred), (y_true, y_pred)))
-                continue
-            value = self._as_tensor(value, f"{described_as} must be a scalar tensor, or a tuple (Keras metric, y_true, y_pred)",
-                                    place=place)
-            if value.shape.rank != 0:
-                raise UserCodeError(f"{place}: {described_as} must be a scalar tensor. Got shape {value.shape}. "
-                                    "Average it, e.g. by tf.reduce_mean.")
-            values.append((self._metric(name, keras.metrics.Mean, value, value), (tf.cast(value, tf.float32),)))
-        return values
-
-    def _update(self, metric: keras.metrics.Metric, values: tuple[Any, ...], *, num_samples: tf.Tensor,
-                sample_weights: tf.Tensor | None) -> None:
-        place = self._settings.place_of("get_eval_metric_ops")
-        name = next(name for name, known in self._eval_metrics.items() if known is metric)
-
-        def update() -> tf.Tensor:
-            with user_code(f"metric '{name}' of get_eval_metric_ops", default_place=place):
-                metric.update_state(*values, **({} if sample_weights is None else {"sample_weight": sample_weights}))
-            return tf.constant(True)
-
-        if len(values) == 1:
-            metric.update_state(*values, sample_weight=num_samples)
-        elif self.distribute_strategy.num_replicas_in_sync == 1:
-            update()
-        else:  # a replica for which a batch is too small holds a sample that does not count
-            tf.cond(num_samples > 0, update, lambda: tf.constant(False))
-
-    def _metric(self, name: str, kind: Any, y_true: Any, y_pred: Any) -> keras.metrics.Metric:
-        """The metric object of a name, made once: its variables must outlive the tracing of a graph."""
-        if name not in self._eval_metrics:
-            place = self._settings.place_of("get_eval_metric_ops")
-            with outside_of_tracing(without_strategy=self.runs_without_strategy):
-                self._eval_metrics[name] = make_metric(kind, name=name, place=place, y_true=tf.TensorSpec(
-                    y_true.shape), y_pred=tf.TensorSpec(y_pred.shape))
-        return self._eval_metrics[name]
-
-    def _as_tensor(self, value: Any, expectation: str, *, place: str) -> tf.Tensor:
-        try:
-            tensor = tf.convert_to_tensor(value)
-        except (TypeError, ValueError) as error:
-            raise UserCodeError(f"{place}: {expectation}. Got {type(value).__name__}.") from error
-        if tensor.dtype == tf.string:
-            raise UserCodeError(f"{place}: {expectation}. Got {value!r}.")
-        return tensor
+        self._metrics_of_user.values({
+            "sample_weights": sample_weights, **self.offered(inputs=inputs, outputs=self.infer(inputs), labels=labels)})
 
     def _inference_weights(self) -> list[tuple[keras.Variable, Any]]:
         """For each weight of the network that infers, the variable whose value it takes; regularisers need all of them."""
