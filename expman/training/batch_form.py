@@ -9,6 +9,9 @@ import tensorflow as tf
 
 _PADDED_BATCH_ADVICE = ("The samples have different shapes. Batch them by padded_batch(batch_size), which fills the shorter ones "
                         "up, or by ragged_batch(batch_size) and map(lambda x, y: (x.to_tensor(), y)).")
+RAGGED_ADVICE = ("the samples have different shapes. Fill the shorter ones up, by padded_batch(batch_size) instead of "
+                 "ragged_batch(batch_size), or by map(lambda x, y: (x.to_tensor(), y)) after it; where data_preprocess makes "
+                 "them ragged, let it return their to_tensor().")
 _SHAPES_DIFFER = ("Cannot batch tensors with different shapes", "Cannot add tensor to the batch")
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from expman.errors import UserCodeError
 from expman.settings import Settings
+from expman.training.batch_form import RAGGED_ADVICE
 
 _OUTPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")  # of TensorFlow's operations
 
@@ -19,7 +20,7 @@ def checked_inputs(settings: Settings, returned: Any) -> Any:
     """What `data_preprocess` returned, if Keras can take it.
 
     Raises:
-        UserCodeError: it is neither a tensor nor a dict from names that Keras accepts to tensors.
+        UserCodeError: it is neither a tensor nor a dict from names that Keras accepts to tensors, or a tensor is ragged.
     """
     named = returned if isinstance(returned, Mapping) else {"x": returned}
     wrong = [name for name in named if not (isinstance(name, str) and name and "/" not in name)]
@@ -28,6 +29,11 @@ def checked_inputs(settings: Settings, returned: Any) -> Any:
         got = f"the name {wrong[0]!r}" if wrong else described or "an empty dict"
         raise UserCodeError(f"{settings.place_of('data_preprocess')}: data_preprocess must return a tensor, or a dict from "
                             f"names (str, not empty, without '/') to tensors. Got {got}.")
+    for name, tensor in named.items():
+        if isinstance(tensor, tf.RaggedTensor):
+            subject = f"the features '{name}' reach" if isinstance(returned, Mapping) else "the features reach"
+            raise UserCodeError(f"{settings.place_of('data_preprocess')}: {subject} the network as a RaggedTensor "
+                                f"{tensor.shape.as_list()}, of which its layers can compute nothing: {RAGGED_ADVICE}")
     return returned
 
 

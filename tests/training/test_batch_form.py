@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from settings_files import write_experiment
+from settings_files import MODEL, write_experiment
 
 import experiments_manager
 from expman.training.batch_form import unbatched_fault, what_to_return
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
+RAGGED = "tf.data.Dataset.range(1, 49).map(lambda n: (tf.ones([n % 5 + 1, 3]), tf.ones([1]))).ragged_batch(batch_size)"
 
 
 @pytest.mark.parametrize(("returned", "expected"), [
@@ -20,12 +21,25 @@ PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(b
     ("return x, y", "Got tuple. Write tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size) of these arrays"),
     ("return x", "Got ndarray. Write tf.data.Dataset.from_tensor_slices((features, labels)).batch(batch_size)."),
     ("return tf.data.Dataset.range(1, 20).map(lambda n: (tf.ones([n]), tf.ones([1]))).batch(batch_size)",
-     "The samples have different shapes. Batch them by padded_batch(batch_size)")])
+     "The samples have different shapes. Batch them by padded_batch(batch_size)"),
+    (f"return {RAGGED}",
+     "the features reach the network as a RaggedTensor [None, None, 3], of which its layers can compute nothing: the samples have "
+     "different shapes. Fill the shorter ones up, by padded_batch(batch_size) instead of ragged_batch(batch_size), or by "
+     "map(lambda x, y: (x.to_tensor(), y)) after it; where data_preprocess makes them ragged, let it return their to_tensor()."),
+    (f"return {RAGGED}.map(lambda x, y: ({{'words': x, 'n': y}}, y))\n\n\ndef data_preprocess(features):\n    return dict(features)",
+     "the features 'words' reach the network as a RaggedTensor [None, None, 3]")])
 def test_what_is_no_batch_is_refused_before_anything_is_written(tmp_path, capsys, returned, expected):
     file = write_experiment(tmp_path, (PIPELINE, returned))
     assert experiments_manager.main(["--usersettings", str(file)]) == 1
     message = capsys.readouterr().err
     assert expected in message and not (tmp_path / "experiments").exists()
+
+
+def test_ragged_features_train_once_they_are_filled_up_as_advised(tmp_path):
+    file = write_experiment(tmp_path, (PIPELINE, f"return {RAGGED}.map(lambda x, y: (x.to_tensor(), y))"),
+                            ("TensorSpec([None, 3]", "TensorSpec([None, None, 3]"),
+                            model=MODEL.replace("(data)", "(keras.layers.GlobalAveragePooling1D()(data))"))
+    assert experiments_manager.main(["--usersettings", str(file)]) == 0
 
 
 @pytest.mark.parametrize(("shapes", "is_refused"), [
