@@ -46,7 +46,8 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
             tf.function(model.make_metrics, autograph=False).get_concrete_function(validation_batch)
         _trace(test_step, validation_spec, example=validation_batch)
         test_step(validation_batch)
-        if not settings.defines("train_step"):  # which has losses of its own
+        # A train_step has losses of its own; outside of a replica, gradients of mirrored weights cannot be asked for.
+        if model.runs_without_strategy and not settings.defines("train_step"):
             tf.function(lambda batch: _require_gradient(settings, model, batch), autograph=False
                         ).get_concrete_function(train_batch)
     except _MISFITS as error:
