@@ -16,7 +16,7 @@ from expman.settings import Settings
 from expman.training.input_data import InputData
 from expman.training.labels_of_classes import classes_of_labels, labels_fault
 from expman.training.op_errors import readable_message
-from expman.training.told_counting import told_while_counting
+from expman.training.unknown_length import told_while_counting
 
 _LOGGER = logging.getLogger(__name__)
 _PIPELINE, _LOSS = "get_input_pipeline_train_val", "get_total_loss"
@@ -70,9 +70,9 @@ def _count_classes(settings: Settings, *, most_samples: int | None) -> tuple[col
     classes = data.dataset.map(lambda features, labels, *weights: classes_of_labels(labels))
     counts: collections.Counter[int] = collections.Counter()
     num_samples = 0
-    why = "class_weights = 'balanced' needs the classes of all labels" if most_samples is None else (
-        f"class_weights is compared with the labels of the first {most_samples:,} samples")
-    for batch in _read(classes, place=place, why=f"{why}. Ctrl-C ends this"):
+    why = "class_weights = 'balanced' needs the classes of all labels; set nb_train_samples if they never end." if (
+        most_samples is None) else f"class_weights is compared with the labels of the first {most_samples:,} samples."
+    for batch in _read(classes, place=place, why=why):
         labels, numbers = np.unique(batch.numpy(), return_counts=True)
         counts.update(dict(zip(labels.tolist(), numbers.tolist())))
         num_samples += batch.shape[0]
@@ -83,7 +83,7 @@ def _count_classes(settings: Settings, *, most_samples: int | None) -> tuple[col
 
 def _read(classes: tf.data.Dataset, *, place: str, why: str) -> Iterator[tf.Tensor]:
     try:
-        yield from told_while_counting(classes, described_as="training data", why=why)
+        yield from told_while_counting(classes, place=place, described_as="training data", remedy=why)
     except tf.errors.OpError as error:
         raise TrainingError(f"{place}: the labels of the training data cannot be read: {readable_message(error)}") from error
 

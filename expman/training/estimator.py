@@ -181,7 +181,8 @@ class Estimator:
         return [*names, *(f"{set_name}/{name}" for set_name in self.validation_sets for name in names)]
 
     def _measure(self, data: InputData) -> dict[str, float]:
-        return self.model.measure(passes(data.dataset, strategy=self.model.distribute_strategy))
+        return self.model.measure(passes(data.dataset, strategy=self.model.distribute_strategy), callbacks=data.watches(
+            num_trained_steps=lambda: int(self.model.optimizer.iterations)))
 
     def export(self, folder: ExperimentFolder) -> str:
         """Publishes the present model as the folder's next version, after it has been verified.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -176,9 +176,10 @@ class ExperimentModel(keras.Model):
         elif self.test_function is None or force:
             self.test_function = step_loop(self.test_step, most_steps=lambda: self.steps_per_execution, result=self._measured)
 
-    def measure(self, data: tf.data.Dataset | tf.distribute.DistributedDataset) -> dict[str, float]:
+    def measure(self, data: tf.data.Dataset | tf.distribute.DistributedDataset, *,
+                callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict[str, float]:
         """Loss and metrics over a dataset. With several workers all must call it, since each holds a part of the sums."""
-        logs = self.evaluate(data, verbose=0, return_dict=True)
+        logs = self.evaluate(data, verbose=0, return_dict=True, callbacks=list(callbacks))
         if self.distribute_strategy.num_replicas_in_sync > 1:
             with self.distribute_strategy.scope():  # there a metric adds up what its replicas counted
                 logs = self._measured()

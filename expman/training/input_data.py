@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -18,7 +19,7 @@ from expman.training.op_determinism import set_determinism, wants_determinism
 from expman.training.op_errors import readable_message
 from expman.training.sample_stream import parts_of_stream
 from expman.training.seeds import seed_epoch, seed_everything
-from expman.training.told_counting import told_while_counting
+from expman.training.unknown_length import EvaluationWatch, told_while_counting
 from expman.user_module import user_code
 
 _LOGGER = logging.getLogger(__name__)
@@ -68,14 +69,23 @@ class InputData:
         self.dataset = _without_autotuning(dataset.prefetch(tf.data.AUTOTUNE))
 
     def count_steps(self) -> int:
-        """Batches of a pass; a dataset that does not know its length is read once."""
+        """Batches of a pass; a dataset that does not know its length is read once.
+
+        Raises:
+            TrainingError: it seems to be endless.
+        """
         if self.steps_per_epoch is None:
-            why = ("they do not tell their number, and the decay of the learning rate or getOptimizer's total_steps needs it. Set "
-                   f"{self._samples_setting} to say how many samples an epoch has; if the data never end, it must be set. Ctrl-C "
-                   "ends this")
+            remedy = ("They do not tell their number, and the decay of the learning rate or getOptimizer's total_steps needs it. "
+                      f"Set {self._samples_setting} to say how many samples an epoch has; if the data never end, it must be set.")
             self.steps_per_epoch = sum(1 for _ in told_while_counting(
-                self.dataset, described_as=self._described_as, why=why))
+                self.dataset, place=self._settings.place_of(_PIPELINE), described_as=self._described_as, remedy=remedy))
         return self.steps_per_epoch
+
+    def watches(self, *, num_trained_steps: Callable[[], int]) -> list[EvaluationWatch]:
+        """What an evaluation on the data needs so that it ends; nothing where their number is known."""
+        return [] if self.steps_per_epoch is not None else [EvaluationWatch(
+            place=self._settings.place_of(_PIPELINE), described_as=self._described_as, setting=self._samples_setting,
+            num_trained_steps=num_trained_steps)]
 
     def skip_passes(self, num_passes: int) -> None:
         """Brings the dataset to where it is after some passes of a training, reading as little as it needs for that.

@@ -166,13 +166,3 @@ def test_ctrl_c_ends_the_counting_of_data_that_never_end(tmp_path):
     assert process.wait(timeout=60) == 130, lines
     assert "Set nb_train_samples to say how many samples an epoch has" in "".join(lines)
     assert not (tmp_path / "experiments").exists()
-
-
-def test_counting_says_so_and_names_the_setting_that_makes_it_needless(monkeypatch, caplog):
-    from expman.training import told_counting
-    monkeypatch.setattr(told_counting, "_SECONDS_BEFORE_NOTICE", 0.0)
-    caplog.set_level("INFO")
-    counted = sum(1 for _ in told_counting.told_while_counting(
-        tf.data.Dataset.range(3), described_as="training data", why="Ctrl-C ends this"))
-    assert counted == 3
-    assert "training data are being counted, 3 so far: Ctrl-C ends this." in caplog.text
