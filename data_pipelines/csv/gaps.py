@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,9 +10,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from data_pipelines.checks import at_least
 from data_pipelines.csv.faults import CsvFault
 from data_pipelines.csv.parsing import CsvCells
-from data_pipelines.csv.table import CsvColumn
+from data_pipelines.csv.table import CsvColumn, CsvTable, column_label, positions_of
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,30 @@ class TimeColumn:
             raise CsvFault(line, f"{self.column.label}: {cell!r} is no time for max_gap_seconds. Expected: seconds, or "
                                  "2024-01-31 23:59:59 (ISO 8601).")
         return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(np.float64)
+
+
+def with_time(table: CsvTable, *, names: list[str] | None, time_column: int | str | None,
+              max_gap_seconds: float | None) -> tuple[CsvTable, TimeColumn | None]:
+    """A table with the column of the time among those that are read, and that column; None where gaps do not count.
+
+    Arguments:
+        table: the columns that are read without.
+        names: of all columns of the files; None where they have none.
+        time_column: name, or place in the file from 0, of the column.
+        max_gap_seconds: the longest time from a row to the next; None: gaps do not count.
+
+    Raises:
+        ValueError: the gap is negative, or the column is not named or does not exist.
+    """
+    if max_gap_seconds is None:
+        return table, None
+    at_least("max_gap_seconds", max_gap_seconds, 0)
+    if time_column is None:
+        raise ValueError(f"max_gap_seconds={max_gap_seconds} needs time_column, the name or place of the column with the time.")
+    position, = positions_of("time_column", [time_column], names, table.num_columns)
+    known = [column for column in table.columns if column.position == position]
+    column = known[0] if known else CsvColumn(position, column_label(position, names), "text")
+    return dataclasses.replace(table, columns=table.columns if known else (*table.columns, column)), TimeColumn(column)
 
 
 def split_at_gaps(pieces: tf.data.Dataset, *, max_gap_seconds: float) -> tf.data.Dataset:

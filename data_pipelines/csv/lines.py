@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from data_pipelines.checks import file_list, one_of, whole_number
 from data_pipelines.csv.columns import BucketColumn, CsvFeature, NumericColumn, VocabularyColumn
+from data_pipelines.csv.gaps import split_at_gaps, with_time
 from data_pipelines.csv.parsing import CsvCells
 from data_pipelines.csv.reading import DTYPES, RowEncoding, csv_pieces
 from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
@@ -24,7 +26,8 @@ def FileListProcessor_csv_lines(  # noqa: N802  (users' interface)
         samples_window_shift: int = 1, features_as_dict: bool = False, shuffle_batches: bool = False,
         shuffle_buffer: int = 10_000, seed: int | None = None, drop_remainder: bool = False,
         cache: bool | str | os.PathLike[str] = False, on_unreadable_file: str = "raise", decimal: str = ".",
-        encoding: str = "utf-8", dtype: str = "float32") -> tf.data.Dataset:
+        encoding: str = "utf-8", dtype: str = "float32", time_column: int | str | None = None,
+        max_gap_seconds: float | None = None) -> tf.data.Dataset:
     """Makes batches of rows, or of windows of successive rows, from named columns.
 
     A window never crosses two files, and rows at the end of a file that fill no window are left out. Files may be larger than
@@ -56,6 +59,10 @@ def FileListProcessor_csv_lines(  # noqa: N802  (users' interface)
         encoding: of the text: 'utf-8', 'latin-1', 'cp1252' … (not UTF-16).
         dtype: of features and of labels that are numbers: 'float32', which holds whole numbers up to 2^24 (a warning names the
             first one that it changes), or 'float64' up to 2^53.
+        time_column: the name or place of the column that tells the time of a row: seconds, or dates and times as in ISO 8601. It
+            need not be among `columns`.
+        max_gap_seconds: the longest time from a row to the next within a window: a longer one, or one that goes back, ends it as
+            the end of a file does. None: time is not looked at.
 
     Returns:
         Batches of (features, labels): features of `dtype` `[batch, n_features]`, with windows `[batch, window, n_features]`;
@@ -90,11 +97,14 @@ def FileListProcessor_csv_lines(  # noqa: N802  (users' interface)
     names = list(column_names or header)
     columns_to_read = _columns_to_read(names, features, labels)
     table = CsvTable(format=form, header=header, num_columns=len(names), columns=columns_to_read)
-    row_encoding = _encoding(names, features, labels, tf.as_dtype(dtype))
+    table, time = with_time(table, names=names, time_column=time_column, max_gap_seconds=max_gap_seconds)
+    row_encoding = dataclasses.replace(_encoding(names, features, labels, tf.as_dtype(dtype)), time_column=time)
 
     def samples(files: tf.Tensor) -> tf.data.Dataset:
         pieces = csv_pieces(files, table, row_encoding, unreadable=unreadable,
                             piece_bytes=piece_bytes_for(size=samples_window_size, shift=samples_window_shift))
+        if max_gap_seconds is not None:
+            pieces = split_at_gaps(pieces, max_gap_seconds=max_gap_seconds)
         windows = windows_of_rows(pieces, size=samples_window_size, shift=samples_window_shift)
         if samples_window_size > 1:
             return windows

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.checks import at_least, file_list, one_of, whole_number
+from data_pipelines.checks import file_list, one_of, whole_number
 from data_pipelines.csv.defaults import CellDefault, cell_defaults
-from data_pipelines.csv.gaps import TimeColumn, split_at_gaps
+from data_pipelines.csv.gaps import split_at_gaps, with_time
 from data_pipelines.csv.parsing import CsvCells
 from data_pipelines.csv.reading import DTYPES, RowEncoding, csv_pieces
 from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable, column_label, first_header, positions_of
@@ -96,9 +96,8 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
         CsvColumn(position, name, "text" if default.holds_text else "number", allows_missing=default.value is not None)
         for position, name, default in zip(positions, names, defaults)))
     row_encoding = _encoding(positions, defaults, labels_cols_nb, tf.as_dtype(dtype))
-    if max_gap_seconds is not None:
-        table, time = _with_time(table, time_column, max_gap_seconds)
-        row_encoding = dataclasses.replace(row_encoding, time_column=time)
+    table, time = with_time(table, names=header, time_column=time_column, max_gap_seconds=max_gap_seconds)
+    row_encoding = dataclasses.replace(row_encoding, time_column=time)
 
     def blocks(files: tf.Tensor) -> tf.data.Dataset:
         pieces = csv_pieces(files, table, row_encoding, unreadable=unreadable,
@@ -109,17 +108,6 @@ def FileListProcessor_csv_time_series(  # noqa: N802  (users' interface)
 
     return window_batches(paths, blocks, per_sample=per_sample_preprocess_fn, cache=cache, batch_size=batch_size, seed=seed,
                           shuffle_buffer=shuffle_buffer if shuffle_batches else 0, drop_remainder=drop_remainder)
-
-
-def _with_time(table: CsvTable, time_column: int | str | None, max_gap_seconds: float) -> tuple[CsvTable, TimeColumn]:
-    """The table with the column of the time in it, and that column."""
-    at_least("max_gap_seconds", max_gap_seconds, 0)
-    if time_column is None:
-        raise ValueError(f"max_gap_seconds={max_gap_seconds} needs time_column, the name or place of the column with the time.")
-    position, = positions_of("time_column", [time_column], table.header, table.num_columns)
-    known = [column for column in table.columns if column.position == position]
-    column = known[0] if known else CsvColumn(position, column_label(position, table.header), "text")
-    return dataclasses.replace(table, columns=table.columns if known else (*table.columns, column)), TimeColumn(column)
 
 
 def _selected(selected_cols: Sequence[int | str] | None, header: list[str] | None, num_columns: int,
