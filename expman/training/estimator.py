@@ -31,6 +31,7 @@ from expman.training.replica_batches import passes
 from expman.training.replicas import check_replicas
 from expman.training.seeds import seed_everything
 from expman.training.serving_interface import build_served_model, serving_sample
+from expman.training.step_count import completed_steps
 from expman.training.training_run import TrainingRun
 from expman.training.user_callbacks import user_callbacks
 from expman.training.worker_run import WorkerRun
@@ -182,7 +183,7 @@ class Estimator:
 
     def _measure(self, data: InputData) -> dict[str, float]:
         return self.model.measure(passes(data.dataset, strategy=self.model.distribute_strategy), callbacks=data.watches(
-            num_trained_steps=lambda: int(self.model.optimizer.iterations)))
+            num_trained_steps=lambda: completed_steps(self.model.optimizer)))
 
     def export(self, folder: ExperimentFolder) -> str:
         """Publishes the present model as the folder's next version, after it has been verified.

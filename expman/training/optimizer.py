@@ -13,7 +13,7 @@ from expman.training.input_data import InputData
 from expman.training.learning_rate import learning_rate_schedule
 from expman.training.optimizer_group import OptimizerGroup, PartsError, has_schedule, members_of, weights_of_parts
 from expman.training.replicas import take_gradients_as_averaged
-from expman.training.weights_averaging import keep_averages
+from expman.training.weights_averaging import innermost, keep_averages
 
 _FUNCTION, _TRAIN_STEP = "getOptimizer", "train_step"
 
@@ -48,7 +48,7 @@ def build_optimizer(settings: Settings, *, network: keras.Model, train_data: Inp
         optimizer = returned
         _check_is_optimizer(optimizer, place=place)
     for member in members_of(optimizer):
-        _configure(settings, member, place=place)
+        _configure(settings, innermost(member), place=place)  # a LossScaleOptimizer of the user's own clips nothing itself
     if settings.predict_using_smoothed_parameters:
         keep_averages(optimizer, decay=settings.weights_moving_average_decay)
     return optimizer

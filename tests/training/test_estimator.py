@@ -315,10 +315,12 @@ def test_the_same_seed_gives_the_same_training_twice(tmp_path, trained):
     assert untimed[0] == untimed[1]
 
 
-def test_gradients_are_clipped_and_accumulated_as_asked(tmp_path):
+@pytest.mark.parametrize("optimizer", ["keras.optimizers.SGD(1.0)",
+                                       "keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0), initial_scale=2.0**10)"])
+def test_gradients_are_clipped_and_accumulated_as_asked(tmp_path, optimizer):
     settings = load_settings(write_experiment(
         tmp_path, ("nbEpoch = 2", "nbEpoch = 1\ngradient_clip_norm = 0.01\ngradient_accumulation_steps = 3"),
-        ("keras.optimizers.Adam(learning_rate)", "keras.optimizers.SGD(1.0)"),
+        ("keras.optimizers.Adam(learning_rate)", optimizer),
         added="\npredict_using_smoothed_parameters = False\n"))
     estimator = Estimator(settings=settings)
     before = [weight.numpy() for weight in estimator.model.trainable_variables]

@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from settings_files import write_experiment
 from training_runs import killed_within_an_epoch_and_restarted, read_metrics, start, untimed
 
