@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -24,6 +25,13 @@ def formats_that_fit(cells: pd.Series) -> list[str]:
     """The formats in which all cells, none of them missing, are dates of the calendar."""
     return [name for name, (pattern, _) in _PATTERNS.items()
             if cells.str.fullmatch(pattern).all() and bool(tf.reduce_all(date_parts(tf.constant(list(cells)), name)[1]))]
+
+
+def earliest_and_latest(cells: pd.Series, date_format: str) -> tuple[str, str]:
+    """The first and the last of dates in time, as they are written; none of them is missing."""
+    parts, _ = date_parts(tf.constant(list(cells)), date_format)
+    order = np.lexsort([parts[part].numpy() for part in ("hour", "day", "month", "year")])  # the last key counts most
+    return cells.iloc[order[0]], cells.iloc[order[-1]]
 
 
 def date_parts(cells: tf.Tensor, date_format: str) -> tuple[Mapping[str, tf.Tensor], tf.Tensor]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipelines.table.columns import DateColumn, NumberColumn, TableColumn
+from data_pipelines.table.dates import earliest_and_latest
 from data_pipelines.table.kinds import parse_numbers
 from data_pipelines.table.reading import TableCells, TableFormat
 from data_pipelines.table.target import NumberTarget, TableTarget
@@ -50,7 +51,8 @@ def _range_text(words: pd.Series, column: TableColumn | None, form: TableFormat)
     if isinstance(column, NumberColumn) or (column is None and not np.isnan(numbers).any()):
         return f"{np.min(numbers):g} … {np.max(numbers):g}"
     if isinstance(column, DateColumn):
-        return f"{words.iloc[0]} …" if column.date_format != "YYYY-MM-DD" else f"{words.min()} … {words.max()}"
+        first, last = earliest_and_latest(words, column.date_format)
+        return f"{first} … {last}"
     different = sorted(words.unique())
     return _listed(different) if len(different) <= _MOST_WORDS else f"{len(different)} words: {_listed(different)}"
 
@@ -66,5 +68,6 @@ def _entry_text(column: TableColumn) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    shown = [word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD - 1]}…" for word in words[:_MOST_WORDS]]
+    """The first words in quotes, since a word may hold a comma."""
+    shown = [repr(word) if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD - 1]!r}…" for word in words[:_MOST_WORDS]]
     return ", ".join(shown) + (", …" if len(words) > _MOST_WORDS else "")

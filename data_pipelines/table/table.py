@@ -21,6 +21,7 @@ from data_pipelines.table.dates import date_parts
 from data_pipelines.table.description import described
 from data_pipelines.table.kinds import KindOverrides, infer_columns, parse_numbers
 from data_pipelines.table.reading import MISSING_WORDS, TableCells, TableFormat, read_cells, table_files
+from data_pipelines.table.spelling import notice_of_case
 from data_pipelines.table.splitting import split_rows
 from data_pipelines.table.target import infer_target, target_from_record
 
@@ -71,6 +72,9 @@ def table(files: str | os.PathLike[str] | Iterable[str], *, target: str, split: 
     made = Table(cells, form=form, target=target, split=split, group=group, seed=seed, task=task,
                  overrides=KindOverrides(numbers=numbers, categories=categories, ignored=ignore, dates=dates or {}))
     _LOG.info("%s", made)
+    notice = notice_of_case(cells, made.columns_of_words)
+    if notice:
+        _LOG.warning("%s", notice)
     return made
 
 
@@ -120,6 +124,12 @@ class Table:
     def n_outputs(self) -> int:
         """1 for a number, else the number of classes."""
         return self.target.n_outputs
+
+    @property
+    def columns_of_words(self) -> list[str]:
+        """The columns, with the target, in which each word is a category or class of its own."""
+        categories = [column.name for column in self.columns if column.kind == "category" and not column.holds_numbers]
+        return categories + ([self.target.name] if self.target.task == "classification" else [])
 
     def get_input_pipeline_train_val(self, batch_size: int, raw_data_files_folder: str, shuffle_batches: bool
                                      ) -> tf.data.Dataset:

@@ -77,7 +77,7 @@ def test_the_table_shows_kinds_missing_cells_ranges_and_why_columns_are_left_out
     known = people()[lambda frame: frame["part"] == "train"]
     assert f"number    {(known['age'] == '').sum()} " in lines["age"] and "1 … 89" in lines["age"]
     assert "served as income_k" in lines["income (k$)"]
-    assert "one-hot, 2 categories, indicator of missing cells" in lines["sex"] and "female, male" in lines["sex"]
+    assert "one-hot, 2 categories, indicator of missing cells" in lines["sex"] and "'female', 'male'" in lines["sex"]
     assert "year, month, day, weekday, hour of YYYY-MM-DD" in lines["seen"]
     assert "left out: like an identifier: whole numbers" in lines["id"]
     assert f"{known['name'].nunique()} different words in {len(known)} cells" in lines["name"]
