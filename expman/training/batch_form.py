@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -24,21 +24,24 @@ def what_to_return(returned: Any) -> str:
     return ""
 
 
-def unbatched_fault(spec: Any, batch_size: int) -> str | None:
+def unbatched_fault(spec: Any, batch_size: int, *, served_spec: Callable[[], Any] | None = None) -> str | None:
     """Why the elements of a dataset cannot be batches, with the remedy; None where they can be.
 
     Batches have one first dimension in all their tensors, which is not known before, or is the batch size. Samples have none:
-    their labels are scalars, or the first dimensions differ.
+    their labels are scalars, or the first dimensions differ, or the features have the shape of a served input without its first
+    dimension.
 
     Arguments:
         spec: of an element, (features, labels).
         batch_size: of the settings.
+        served_spec: gives what `get_input_pipeline_serving` returns.
     """
     shapes = [part.shape for part in tf.nest.flatten(spec)]
     if any(shape.rank is None for shape in shapes):
         return None
     first = [shape[0] if shape.rank else "none" for shape in shapes]
-    if None in first or batch_size in first or ("none" not in first and len(set(first)) == 1):
+    is_batch = None in first or batch_size in first or ("none" not in first and len(set(first)) == 1)
+    if is_batch and not (served_spec is not None and _are_served_samples(spec[0], served_spec())):
         return None
     return (f"its elements are single samples, no batches: {', '.join(map(_shown, shapes))}. End the pipeline by "
             f".batch(batch_size), here {batch_size}")
@@ -47,6 +50,24 @@ def unbatched_fault(spec: Any, batch_size: int) -> str | None:
 def advice_on(message: str) -> str:
     """The message of an error, and what helps where samples of different shapes cannot be batched."""
     return f"{message}\n{_PADDED_BATCH_ADVICE}" if any(fault in message for fault in _SHAPES_DIFFER) else message
+
+
+def _are_served_samples(features: Any, served: Any) -> bool:
+    """Whether each of the features is, by a first size that both name, one sample of a served input."""
+    if not isinstance(features, Mapping):
+        named = list(served.values()) if isinstance(served, Mapping) else [served]
+        features, served = {"": features}, {"": named[0] if len(named) == 1 else None}
+    if not isinstance(served, Mapping):
+        return False
+    return all(_is_sample_of(spec, served.get(name)) for name, spec in features.items())
+
+
+def _is_sample_of(spec: Any, served: Any) -> bool:
+    if not (isinstance(spec, tf.TensorSpec) and isinstance(served, tf.TensorSpec)) or not served.shape.rank:
+        return False
+    sample = served.shape[1:]
+    return bool(spec.shape.rank and sample.rank and spec.shape[0] is not None and spec.shape[0] == sample[0]
+                and spec.shape.is_compatible_with(sample))
 
 
 def _is_array(value: Any) -> bool:

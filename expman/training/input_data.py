@@ -23,7 +23,7 @@ from expman.training.unknown_length import EvaluationWatch, told_while_counting
 from expman.user_module import user_code
 
 _LOGGER = logging.getLogger(__name__)
-_PIPELINE = "get_input_pipeline_train_val"
+_PIPELINE, _SERVING_PIPELINE = "get_input_pipeline_train_val", "get_input_pipeline_serving"
 
 
 class InputData:
@@ -116,7 +116,7 @@ class InputData:
         if not (isinstance(spec, tuple) and len(spec) in (2, 3) and _holds_tensors(spec)):
             raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels), or "
                                 f"triples (features, labels, sample weights), of tensors. Its elements are {spec}.")
-        fault = unbatched_fault(spec, self._settings.batch_size)
+        fault = unbatched_fault(spec, self._settings.batch_size, served_spec=lambda: self._settings.call(_SERVING_PIPELINE))
         if fault:
             raise UserCodeError(f"{place}: the dataset of {_PIPELINE} is not batched: {fault}.")
         return dataset

@@ -227,7 +227,8 @@ def test_statistics_survive_json_to_the_bit_and_changed_rows_are_told(file, tmp_
     again = table(file, target="price", split="part")
     with caplog.at_level(logging.WARNING):
         again.use_statistics(record)
-    assert again.columns == made.columns and again.target == made.target and not caplog.records
+    assert again.columns == made.columns and again.target == made.target
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
     frame = people()
     frame.loc[1, "age"] = 5000
     other = tmp_path / "other.csv"
@@ -269,7 +270,7 @@ def test_other_files_validate_with_all_their_rows_and_the_statistics_of_the_trai
 
 def test_a_relative_name_is_found_beside_the_module_that_names_it(tmp_path, monkeypatch):
     (tmp_path / "project").mkdir()
-    rows = "\n".join(f"{number},{2 * number}" for number in range(30))
+    rows = "\n".join(f"{number * 7 % 30},{2 * number}" for number in range(30))
     (tmp_path / "project" / "rows.csv").write_text(f"a,b\n{rows}\n")
     monkeypatch.chdir(tmp_path)
     source = "from DataProvider_input_pipeline import table\ndata = table('rows.csv', target='b')\n"

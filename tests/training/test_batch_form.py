@@ -51,6 +51,28 @@ def test_single_samples_are_told_from_batches(shapes, is_refused):
     assert (unbatched_fault(spec, 16) is not None) == is_refused
 
 
+@pytest.mark.parametrize(("shapes", "served", "is_refused"), [
+    (([28, 28, 1], [28, 28, 1]), [None, 28, 28, 1], True), (([10], [10]), [None, 10], True), (([16, 3], [16, 3]), [None, 16, 3], True),
+    (([28, 28, 1], [28, 28, 1]), [None, 28, None, None], True), (([100, 3], [100, 1]), [None, 3], False),
+    (([28, 28, 1], [28, 28, 1]), [None, 28, 1], False),  # 28 samples of [28, 1]
+    (([100, 3], [100, 1]), [None, None, 3], False), (([16, 3], [16]), [None, 3], False), (([None, 3], [None, 3]), [None, 16, 3], False)])
+def test_single_samples_with_one_first_size_are_known_by_the_served_input(shapes, served, is_refused):
+    features, labels = (tf.TensorSpec(shape, tf.float32) for shape in shapes)
+    served = tf.TensorSpec(served, tf.float32)
+    for spec, input_spec in (((features, labels), served), ((features, labels), {"x": served}),
+                             (({"x": features}, labels), {"x": served})):
+        assert (unbatched_fault(spec, 16, served_spec=lambda: input_spec) is not None) == is_refused
+    for input_spec in (None, {"x": served, "y": served}, {"z": None}):
+        assert unbatched_fault((features, labels), 16, served_spec=lambda: input_spec) is None
+
+
+def test_unbatched_pairs_of_the_same_shape_are_refused(tmp_path, capsys):
+    file = write_experiment(tmp_path, (PIPELINE, "return dataset.map(lambda x, y: (x, x))"))
+    assert experiments_manager.main(["--usersettings", str(file)]) == 1
+    assert "its elements are single samples, no batches: [3], [3]. End the pipeline by .batch(batch_size), here 16." in (
+        capsys.readouterr().err)
+
+
 def test_advice_is_given_for_arrays_only():
     assert "from_tensor_slices((x, y))" in what_to_return(({"a": np.zeros(3)}, np.zeros(3)))
     assert what_to_return([1, 2]) == what_to_return(None) == what_to_return((3,)) == ""
