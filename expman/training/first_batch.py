@@ -15,7 +15,7 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.input_data import described_validation_data
 from expman.training.op_errors import readable_message
 from expman.training.optimizer_group import OptimizerGroup, PartsError
-from expman.training.sample_weights import check_sample_weights
+from expman.training.sample_weights import check_sample_weights, unpacked
 from expman.user_traceback import last_user_line
 
 _MISFITS = (UserCodeError, tf.errors.OpError, ValueError, TypeError)  # ValueError: a Keras layer refuses its input
@@ -48,8 +48,7 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
         test_step(validation_batch)
         # A train_step has losses of its own; outside of a replica, gradients of mirrored weights cannot be asked for.
         if model.runs_without_strategy and not settings.defines("train_step"):
-            tf.function(lambda batch: _require_gradient(settings, model, batch), autograph=False
-                        ).get_concrete_function(train_batch)
+            _require_gradient(settings, model, train_batch)
     except _MISFITS as error:
         _raise_with_shapes(error, settings=settings, model=model, batch=validation_batch, described_as="The first batch")
     seconds = forward_seconds(test_step, validation_batch)
@@ -153,12 +152,28 @@ def _trace(function: Any, spec: Any, *, example: Any) -> None:
         raise
 
 
-def _require_gradient(settings: Settings, model: ExperimentModel, batch: tuple[Any, Any]) -> None:
-    """Raises UserCodeError when the loss of a batch, computed as in training, has no gradient for any weight."""
-    if all(gradient is None for gradient in model.gradients(batch)):
+def _require_gradient(settings: Settings, model: ExperimentModel, batch: tuple[Any, ...]) -> None:
+    """Raises UserCodeError when the loss of a batch has no gradient for any weight."""
+    # The outputs' gradients need no second trace of the network. A loss without them may be one of the weights alone.
+    if not settings.declares("model", "mode") and _has_gradient_for_outputs(model, batch):
+        return
+    gradients: list[Any] = []
+    tf.function(lambda members: gradients.extend(model.gradients(members)), autograph=False).get_concrete_function(batch)
+    if all(gradient is None for gradient in gradients):
         raise UserCodeError(f"{settings.place_of('get_total_loss')}: get_total_loss returns a number that has no gradient for "
                             "the weights of the network, so that nothing could be learned. Compute it from predictions or "
                             "model_outputs_dict, by differentiable operations.")
+
+
+def _has_gradient_for_outputs(model: ExperimentModel, batch: tuple[Any, ...]) -> bool:
+    features, labels, sample_weights = unpacked(batch)
+    inputs = model.preprocess(features)
+    outputs = model.infer(inputs)
+    floating = {name: tensor for name, tensor in outputs.items() if tensor.dtype.is_floating}
+    with tf.GradientTape() as tape:
+        tape.watch(floating)
+        loss = model.total_loss(inputs=inputs, outputs=outputs, labels=labels, sample_weights=sample_weights, losses=[])
+    return any(gradient is not None for gradient in tape.gradient(loss, floating).values())
 
 
 def _shapes(name: str, structure: Any) -> str:
