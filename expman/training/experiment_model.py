@@ -15,7 +15,7 @@ from expman.training.devices import model_device
 from expman.training.epoch_sums import EpochSums
 from expman.training.evaluation_metrics import EvaluationMetrics
 from expman.training.finite_check import require_finite
-from expman.training.network import build_network, check_same_weights, checked_inputs, network_inputs, random_states
+from expman.training.network import build_network, check_same_weights, checked_inputs, network_inputs, preprocessed_spec, random_states
 from expman.training.replicas import keras_losses_as_means, mean_over_replicas
 from expman.training.sample_weights import unpacked
 from expman.training.step_loop import step_loop
@@ -50,8 +50,7 @@ class ExperimentModel(keras.Model):
         super().__init__(name="experiment")
         self._settings = settings
         self._placement = model_device(settings.used_gpu_IDs)
-        inputs_spec = tf.function(self.preprocess, autograph=False).get_concrete_function(features_spec).structured_outputs
-        input_specs = network_inputs(settings, inputs_spec)
+        input_specs = network_inputs(settings, preprocessed_spec(self.preprocess, features_spec))
         self.network = build_network(settings, input_specs, mode="train")
         is_distinct = settings.declares("model", "mode")
         inference_network = build_network(settings, input_specs, mode="infer") if is_distinct else self.network

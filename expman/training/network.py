@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from expman.errors import UserCodeError
+from expman.errors import UserCodeError, UserExceptionError
 from expman.settings import Settings
 from expman.training.batch_form import RAGGED_ADVICE
 
@@ -35,6 +35,20 @@ def checked_inputs(settings: Settings, returned: Any) -> Any:
             raise UserCodeError(f"{settings.place_of('data_preprocess')}: {subject} the network as a RaggedTensor "
                                 f"{tensor.shape.as_list()}, of which its layers can compute nothing: {RAGGED_ADVICE}")
     return returned
+
+
+def preprocessed_spec(preprocess: Callable[[Any], Any], features_spec: Any) -> Any:
+    """The spec of what `preprocess` makes of features.
+
+    Raises:
+        UserCodeError: it refuses them; with advice where they are ragged.
+    """
+    try:
+        return tf.function(preprocess, autograph=False).get_concrete_function(features_spec).structured_outputs
+    except UserExceptionError as error:
+        if any(isinstance(part, tf.RaggedTensorSpec) for part in tf.nest.flatten(features_spec)):
+            raise UserCodeError(f"{error}\nThe features are ragged: {RAGGED_ADVICE}") from error
+        raise
 
 
 def network_inputs(settings: Settings, spec: Any) -> dict[str, tf.TensorSpec]:
