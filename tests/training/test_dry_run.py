@@ -90,7 +90,7 @@ def test_the_digits_pass_all_checks_and_leave_nothing(tmp_path, script, monkeypa
     ("batches", (BATCHES, "return dataset.take(0).batch(batch_size)"), "the training data are empty"),
     ("batches", (BATCHES, "return open('/nowhere/data.csv')"), "FileNotFoundError"),
     ("forward and loss", (SAMPLES, f"{SAMPLES}\n    x[:, 0] = np.nan"), "its features hold 16 NaN"),
-    ("forward and loss", ("tf.square(predictions - labels)", "tf.math.log(0.0 * labels)"), "its values are finite: look for "
+    ("forward and loss", ("tf.square(predictions - labels)", "tf.math.log(0.0 * predictions)"), "its values are finite: look for "
      "a logarithm"),
     ("forward and loss", ('served_head = "prediction"', 'served_head = "answer"'), "model must return an output named as "
      "served_head = 'answer'"),
