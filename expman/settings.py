@@ -73,7 +73,7 @@ class Settings:
 
     def place_of(self, function_name: str) -> str:
         """`file:line` of a function of the user, for messages."""
-        code = getattr(self.functions[function_name], "__code__", None)
+        code = getattr(self.functions.get(function_name), "__code__", None)
         return f"{code.co_filename}:{code.co_firstlineno}" if code else str(self.file)
 
     def call(self, function_name: str, **offered: Any) -> Any:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from data_pipelines.table.dates import date_parts
 
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
 _MOST_HASHES = 2**62
 _CYCLES = {"month": (1, 12), "day": (1, 31), "weekday": (0, 7), "hour": (0, 24)}  # part → its least value, its period
 
@@ -40,9 +41,9 @@ class NumberColumn:
 
     def encode(self, cells: tf.Tensor) -> tf.Tensor:
         """Float32 `[batch, 1 or 2]` of float64 `[batch]`."""
-        is_known = tf.math.is_finite(cells)
-        known = tf.where(is_known, cells, tf.constant(self.mean, cells.dtype))
-        scaled = (known - self.mean) / (self.standard_deviation or 1.0)
+        scaled = (cells - self.mean) / (self.standard_deviation or 1.0)
+        is_known = tf.abs(scaled) <= LARGEST_NUMBER  # neither NaN nor what float32 cannot hold
+        scaled = tf.where(is_known, scaled, tf.zeros_like(scaled))
         return _joined([scaled], is_known=is_known, has_missing=self.has_missing)
 
 

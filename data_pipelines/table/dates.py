@@ -27,6 +27,20 @@ def formats_that_fit(cells: pd.Series) -> list[str]:
             if cells.str.fullmatch(pattern).all() and bool(tf.reduce_all(date_parts(tf.constant(list(cells)), name)[1]))]
 
 
+def odd_one_among_dates(cells: pd.Series, least_share: float) -> int | None:
+    """The index of the first cell that is no date of the calendar, where most cells, but not all, are dates of one format.
+
+    Arguments:
+        cells: none of them missing.
+        least_share: the share of dates from which the others are taken for mistakes.
+    """
+    for name in _PATTERNS:
+        is_date = date_parts(tf.constant(list(cells)), name)[1].numpy()
+        if least_share <= is_date.mean() < 1:
+            return int(cells.index[np.argmin(is_date)])
+    return None
+
+
 def earliest_and_latest(cells: pd.Series, date_format: str) -> tuple[str, str]:
     """The first and the last of dates in time, as they are written; none of them is missing."""
     parts, _ = date_parts(tf.constant(list(cells)), date_format)

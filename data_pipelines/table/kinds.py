@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from data_pipelines.table.columns import CategoryColumn, TableColumn, date_column, number_column
-from data_pipelines.table.dates import DATE_FORMATS, formats_that_fit
+from data_pipelines.table.columns import LARGEST_NUMBER, CategoryColumn, TableColumn, date_column, number_column
+from data_pipelines.table.dates import DATE_FORMATS, formats_that_fit, odd_one_among_dates
 from data_pipelines.table.reading import TableCells, TableFormat
 
 _MOST_ONE_HOT = 20  # categories; above, the network embeds them
@@ -146,6 +146,11 @@ def _column(cells: TableCells, name: str, served_name: str, words: pd.Series, *,
     if formats:
         made = date_column(name, served_name, words, formats[0])
         return made if made.parts or made.has_missing else "constant: no part of the dates varies"
+    odd = odd_one_among_dates(known, _LEAST_SHARE_OF_A_KIND)
+    if odd is not None:
+        raise ValueError(f"{cells.place(odd)}: column {name!r} holds dates, but {known.loc[odd]!r} is none of the calendar. "
+                         f"Correct the cell; if it stands for a missing cell, add it: missing=[{known.loc[odd]!r}]; if the "
+                         f"column names things, write categories=[{name!r}].")
     shared = known.duplicated(keep=False).mean()
     if shared < _LEAST_SHARED_WORDS and len(known) >= _FEW_ROWS:
         return (f"like an identifier: {known.nunique()} different words in {len(known)} cells; "
@@ -177,7 +182,7 @@ def _mixed(cells: TableCells, others: pd.Series, *, name: str, num_known: int) -
 
 
 def _check_finite(cells: TableCells, words: pd.Series, numbers: np.ndarray, *, name: str) -> None:
-    infinite = np.flatnonzero(np.isinf(numbers))
+    infinite = np.flatnonzero(np.abs(numbers) > LARGEST_NUMBER)  # not NaN, which is a missing cell
     if len(infinite):
         raise ValueError(f"{cells.place(int(words.index[infinite[0]]))}: column {name!r} holds the number "
                          f"{words.iloc[infinite[0]]!r}, which cannot be normalised. Correct the cell, or leave it empty.")

@@ -171,9 +171,10 @@ class Table:
             return tf.concat(values, axis=1)
         return ({"values": tf.concat(values, axis=1)} if values else {}) | embedded
 
-    def get_total_loss(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Mean squared error of the normalised target, or cross entropy."""
-        return self.target.loss(predictions, labels)
+    def get_total_loss(self, predictions: tf.Tensor, labels: tf.Tensor, sample_weights: tf.Tensor | None = None) -> tf.Tensor:
+        """Mean squared error of the normalised target, or cross entropy; each row by its weight, if there are any."""
+        losses = self.target.losses(predictions, labels)
+        return tf.reduce_mean(losses if sample_weights is None else tf.reshape(sample_weights, [-1]) * losses)
 
     def get_eval_metric_ops(self, predictions: tf.Tensor, labels: tf.Tensor) -> dict[str, Any]:
         """`rmse` and `mean_absolute_error` in the target's units, or `accuracy`."""
@@ -233,7 +234,7 @@ class Table:
         values = words.to_numpy(object)
         if column.dtype == tf.float64:
             values = parse_numbers(words, self._form)
-            is_wrong = is_known & ~np.isfinite(values)
+            is_wrong = is_known & ~(np.abs(values) <= table_columns.LARGEST_NUMBER)
         else:
             is_date = date_parts(tf.constant(list(words)), column.date_format)[1].numpy() if column.kind == "date" else is_known
             is_wrong = is_known & ~is_date

@@ -12,6 +12,7 @@ import pandas as pd
 import tensorflow as tf
 
 from data_pipelines.checks import one_of
+from data_pipelines.table.columns import LARGEST_NUMBER
 from data_pipelines.table.kinds import parse_numbers
 from data_pipelines.table.reading import TableCells, TableFormat
 
@@ -38,16 +39,16 @@ class NumberTarget:
     def labels(self, cells: TableCells, rows: np.ndarray, form: TableFormat) -> np.ndarray:
         """Float32 `[rows, 1]`, in the column's units."""
         numbers = parse_numbers(cells.frame[self.name].iloc[rows], form)
-        wrong = np.flatnonzero(~np.isfinite(numbers))
+        wrong = np.flatnonzero(~(np.abs(numbers) <= LARGEST_NUMBER))
         if len(wrong):
             row = int(rows[wrong[0]])
             raise ValueError(f"{cells.place(row)}: the target {self.name!r} must be a number. Got "
                              f"{cells.frame[self.name].iloc[row]!r}. Correct the cell, or write task='classification'.")
         return numbers[:, None].astype(np.float32)
 
-    def loss(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Mean squared error of the normalised target."""
-        return tf.reduce_mean(tf.square(predictions - (labels - self.mean) / self.standard_deviation))
+    def losses(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Squared error of the normalised target, `[batch]`."""
+        return tf.square(predictions - (labels - self.mean) / self.standard_deviation)[:, 0]
 
     def metrics(self, predictions: tf.Tensor, labels: tf.Tensor) -> dict[str, Any]:
         """Errors in the column's units."""
@@ -94,9 +95,9 @@ class ClassTarget:
                              "in no training row, so that it cannot be learnt. Change split or seed, or remove its rows.")
         return places.astype(np.int64)
 
-    def loss(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Cross entropy."""
-        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=predictions))
+    def losses(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Cross entropy, `[batch]`."""
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=predictions)
 
     def metrics(self, predictions: tf.Tensor, labels: tf.Tensor) -> dict[str, Any]:
         """The share of rows whose likeliest class is right."""

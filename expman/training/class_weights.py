@@ -37,7 +37,7 @@ def with_class_weights(settings: Settings) -> Settings:
     wish = settings.class_weights
     if wish is None or isinstance(wish, SettledClassWeights):
         return settings
-    if not settings.declares(_LOSS, "sample_weights"):
+    if not (settings.defines("train_step") or settings.declares(_LOSS, "sample_weights")):
         raise UserCodeError(f"{settings.place_of(_LOSS)}: class_weights makes sample weights, and {_LOSS} does not declare "
                             "sample_weights: they would have no effect. Declare it and weigh the samples, e.g. "
                             "tf.reduce_mean(sample_weights * losses), or assign a loss of Keras.")

@@ -54,6 +54,9 @@ class InputData:
         self._is_named = bool(set_name)
         set_determinism(wants_determinism(settings))  # TensorFlow then leaves out what reads ahead of Python's draws
         seed_everything(settings.random_seed)
+        if set_name and not settings.declares(_PIPELINE, "raw_data_files_folder"):
+            raise UserCodeError(f"{settings.place_of(_PIPELINE)}: validation_sets names other folders, and {_PIPELINE} does not "
+                                "declare raw_data_files_folder: all sets would be the same data. Declare it, and read from it.")
         returned = settings.call(
             _PIPELINE, batch_size=settings.batch_size, raw_data_files_folder=settings.data_folders[self._folder_setting],
             shuffle_batches=for_training)
@@ -136,9 +139,9 @@ class InputData:
             wanted = math.ceil(num_samples / self._settings.batch_size)
             if num_batches == wanted:
                 return dataset, wanted, False
-            if self._is_named and num_batches != tf.data.INFINITE_CARDINALITY:  # no sample may count twice
+            if not goes_on and num_batches != tf.data.INFINITE_CARDINALITY:  # no sample of an evaluation may count twice
                 return dataset.take(wanted), min(num_batches, wanted) if num_batches >= 0 else None, False
-            if num_batches != tf.data.INFINITE_CARDINALITY and (goes_on or num_batches < wanted):
+            if num_batches != tf.data.INFINITE_CARDINALITY:
                 dataset = dataset.repeat()
             return (dataset, wanted, True) if goes_on else (dataset.take(wanted), wanted, False)
         if num_batches == tf.data.INFINITE_CARDINALITY:

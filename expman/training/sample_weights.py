@@ -47,7 +47,12 @@ def check_sample_weights(settings: Settings, model: ExperimentModel, batch: tupl
     if not (np.isfinite(weights).all() and (weights.numpy() >= 0).all()):
         raise UserCodeError(f"The sample weights of the {described_as} must be finite and not negative. The first batch has "
                             f"{weights.numpy().min():g} to {weights.numpy().max():g}.")
+    if not weights.numpy().any():
+        raise UserCodeError(f"The sample weights of the first batch of the {described_as} are all 0: it would teach and measure "
+                            "nothing. Correct them, or leave such samples out.")
     place = settings.place_of(_LOSS)
+    if settings.defines("train_step") and not settings.declares(_LOSS, "sample_weights"):
+        return  # get_total_loss only evaluates then
     if not settings.declares(_LOSS, "sample_weights"):
         raise UserCodeError(f"{place}: the {described_as} bring sample weights, and {_LOSS} does not declare sample_weights: "
                             "they would have no effect. Declare it and weigh the samples, e.g. tf.reduce_mean(sample_weights * "

@@ -57,7 +57,7 @@ class TrainingRun:
         self._progress = TrainingProgress()
         self._addon = AddonCallbacks(
             estimator.addon_callbacks, given=given_to_callbacks(**estimator.offered_to_callbacks()), progress=self._progress,
-            num_epochs=estimator.settings.nbEpoch)
+            num_epochs=estimator.settings.nbEpoch, place=estimator.settings.place_of("addon_callbacks"))
         self._checkpoints = CheckpointStore(folder.checkpoints, variables=estimator.model.training_state(), parts=[self._addon])
 
     def run(self, *, restart: bool, extend: bool) -> TrainingProgress:

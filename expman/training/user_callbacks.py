@@ -40,6 +40,11 @@ def user_callbacks(settings: Settings, *, model: keras.Model, train_samples: Any
         raise UserCodeError(f"{settings.place_of(_FUNCTION)}: {_FUNCTION} must return a list of Keras callbacks. "
                             f"Got {callbacks!r}.")
     callbacks = list(callbacks)
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.ModelCheckpoint) and not callback.save_weights_only:
+            raise UserCodeError(f"{settings.place_of(_FUNCTION)}: ModelCheckpoint of {_FUNCTION} would save the whole model, "
+                                "which Keras cannot do with the functions of a settings file. The experiment's folder has "
+                                "checkpoints and exports already; for weights of your own add save_weights_only=True.")
     setters = [f"{settings.place_of(_FUNCTION)}: {type(callback).__name__} of {_FUNCTION}" for callback in callbacks
                if isinstance(callback, _SET_THE_LEARNING_RATE)]
     if settings.plateau_patience is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 
 import numpy as np
 import pandas as pd
@@ -277,3 +278,21 @@ def test_a_relative_name_is_found_beside_the_module_that_names_it(tmp_path, monk
     namespace = {"__file__": str(tmp_path / "project" / "mysettings.py")}
     exec(source, namespace)
     assert len(namespace["data"].columns) == 1
+
+
+def test_a_served_number_that_float32_cannot_hold_counts_as_missing(tmp_path):
+    file = tmp_path / "numbers.csv"
+    file.write_text("x,y\n" + "".join(f"{value * 1.37},{value * 0.77}\n" for value in range(40)))
+    data = table(str(file), target="y", numbers=["x"])
+    huge, missing = data.data_preprocess({"x": tf.constant([1e39, 1e300, math.inf, math.nan], tf.float64)}).numpy(), 0.0
+    assert (huge == missing).all()
+
+
+def test_the_loss_of_a_table_weighs_its_rows(tmp_path):
+    file = tmp_path / "numbers.csv"
+    file.write_text("x,y\n" + "".join(f"{value * 1.37},{value * 0.77}\n" for value in range(40)))
+    data = table(str(file), target="y", numbers=["x"])
+    predictions, labels, weights = tf.zeros([3, 1]), tf.constant([[1.0], [2.0], [3.0]]), tf.constant([0.0, 1.0, 2.0])
+    normalised = (np.array([1.0, 2, 3]) - data.target.mean) / data.target.standard_deviation
+    assert float(data.get_total_loss(predictions, labels, weights)) == pytest.approx(np.mean([0, 1, 2] * normalised**2), rel=1e-5)
+    assert float(data.get_total_loss(predictions, labels)) == pytest.approx(np.mean(normalised**2), rel=1e-5)

@@ -74,3 +74,26 @@ def test_rows_without_target_are_left_out_when_the_settings_say_so(tmp_path):
     path = write(tmp_path, f"x,w,y\n1.5,a,\n{ROWS}")
     made = table(path, target="y", rows_without_target="leave_out")
     assert len(made.labels(for_training=True)) + len(made.labels(for_training=False)) == 30
+
+
+@pytest.mark.parametrize("row", range(1, 9))
+def test_a_date_that_the_calendar_lacks_is_refused_in_any_row(tmp_path, row):
+    days = [f"2010-02-{1 + number % 28:02d}" for number in range(40)]
+    days[row] = "2010-02-30"
+    file = tmp_path / "days.csv"
+    file.write_text("day,y\n" + "".join(f"{day},{number * 0.37}\n" for number, day in enumerate(days)))
+    with pytest.raises(ValueError, match=rf"row {row + 1}: column 'day' .*2010-02-30"):
+        table(str(file), target="y").rows(for_training=False)
+
+
+@pytest.mark.parametrize("number", ["1e39", "-1e300"])
+@pytest.mark.parametrize("column", ["x", "y"])
+def test_a_number_that_float32_cannot_hold_is_refused_in_any_row(tmp_path, number, column):
+    for row in range(6):
+        cells = [[f"{value * 1.37}", f"{value * 0.77}"] for value in range(40)]
+        cells[row][column == "y"] = number
+        file = tmp_path / "numbers.csv"
+        file.write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in cells))
+        with pytest.raises(ValueError, match=rf"row {row + 1}: .*{number}"):
+            made = table(str(file), target="y", numbers=["x"])
+            made.rows(for_training=False), made.labels(for_training=False)

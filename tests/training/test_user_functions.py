@@ -49,3 +49,36 @@ def test_check_calls_the_optional_functions_once(tmp_path, capsys, function, tol
 def test_callbacks_may_be_named_in_a_dict(tmp_path):
     callbacks = "def addon_callbacks():\n    return {'stop': keras.callbacks.TerminateOnNaN()}\n"
     assert experiments_manager.run(write_experiment(tmp_path, (LOSS, f"{LOSS}\n\n{callbacks}")))["status"] == "ok"
+
+
+def with_callbacks(callbacks):
+    return (LOSS, f"{LOSS}\n\n{callbacks}")
+
+
+def test_a_callback_that_raises_is_told_by_its_own_line(tmp_path):
+    callbacks = ("class Mine(keras.callbacks.Callback):\n    def on_epoch_end(self, epoch, logs=None):\n"
+                 "        raise KeyError('boo')\n\n\ndef addon_callbacks():\n    return [Mine()]\n")
+    with pytest.raises(ExperimentError, match=r"mysettings.py:\d+: Mine.on_epoch_end of addon_callbacks(.|\n)*boo") as error:
+        experiments_manager.run(write_experiment(tmp_path, with_callbacks(callbacks)))
+    assert "addon_callbacks.py" not in str(error.value)
+
+
+def test_a_callback_that_saves_the_whole_model_is_refused_before_training(tmp_path):
+    callbacks = f"def addon_callbacks():\n    return [keras.callbacks.ModelCheckpoint({str(tmp_path / 'a.keras')!r})]\n"
+    with pytest.raises(ExperimentError, match="save_weights_only=True"):
+        experiments_manager.run(write_experiment(tmp_path, with_callbacks(callbacks)))
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_an_evaluation_counts_no_sample_twice(tmp_path):
+    estimator = Estimator(settings=load_settings(write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 2\nnb_val_samples = 1000"))))
+    whole = Estimator(settings=load_settings(write_experiment(tmp_path)))
+    assert estimator.evaluate() == whole.evaluate()
+
+
+def test_validation_sets_need_a_pipeline_that_reads_their_folder(tmp_path):
+    with pytest.raises(ExperimentError, match="all sets would be the same data"):
+        Estimator(settings=load_settings(write_experiment(
+            tmp_path, ("nbEpoch = 2", 'nbEpoch = 2\nvalidation_sets = {"n": "abc"}'),
+            ("def get_input_pipeline_train_val(batch_size, raw_data_files_folder, shuffle_batches):",
+             'def get_input_pipeline_train_val(batch_size, shuffle_batches):\n    raw_data_files_folder = "train"'))))

@@ -10,11 +10,13 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from expman.errors import ExperimentFolderError
 from expman.experiment_folder import read_json, write_json
 from expman.training.callback_state import CallbackState
 from expman.training.progress import TrainingProgress
+from expman.user_module import user_code
 
 _LOGGER = logging.getLogger(__name__)
 _STATES = "addon_callbacks.json"
@@ -33,11 +35,13 @@ class AddonCallbacks(keras.callbacks.Callback):
         given: what the function was given, see `CallbackState`.
         progress: read for the epoch; gets the reason when one of the callbacks stops the training.
         num_epochs: after this epoch training ends.
+        place: of `addon_callbacks`, for messages.
     """
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback], *, given: Sequence[Any], progress: TrainingProgress,
-                 num_epochs: int) -> None:
+                 num_epochs: int, place: str) -> None:
         super().__init__()
+        self._place = place
         self._callbacks = list(callbacks)
         self._states = [CallbackState(callback, given=given) for callback in callbacks]
         self._progress = progress
@@ -100,8 +104,7 @@ class AddonCallbacks(keras.callbacks.Callback):
         if self._has_begun:
             return
         self._has_begun = True
-        for callback in self._callbacks:
-            callback.on_train_begin(logs)
+        self._call_all("on_train_begin", logs)
         for state, saved in zip(self._states, self._saved):
             state.restore(saved, self._arrays)
         for callback in self._callbacks:
@@ -110,27 +113,32 @@ class AddonCallbacks(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self.model.stop_training or self._progress.epoch >= self._num_epochs:
-            for callback in self._callbacks:
-                callback.on_train_end(logs)
+            self._call_all("on_train_end", logs)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        for callback in self._callbacks:
-            callback.on_epoch_begin(epoch, logs)
+        self._call_all("on_epoch_begin", epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         for callback in self._callbacks:
-            callback.on_epoch_end(epoch, logs)
+            self._call(callback, "on_epoch_end", epoch, logs)
             if self.model.stop_training and not self._progress.stopped_early:
                 self._progress.stopped_early = True
                 self._progress.stop_reason = f"{type(callback).__name__} of addon_callbacks stopped the training"
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        for callback in self._callbacks:
-            callback.on_train_batch_begin(batch, logs)
+        self._call_all("on_train_batch_begin", batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._call_all("on_train_batch_end", batch, logs)
+
+    def _call_all(self, method: str, *arguments: Any) -> None:
         for callback in self._callbacks:
-            callback.on_train_batch_end(batch, logs)
+            self._call(callback, method, *arguments)
+
+    def _call(self, callback: keras.callbacks.Callback, method: str, *arguments: Any) -> None:
+        with user_code(f"{type(callback).__name__}.{method} of addon_callbacks", default_place=self._place,
+                       lets_through=(OSError, tf.errors.OpError)):  # a full disk and a failed step are told as of the training
+            getattr(callback, method)(*arguments)
 
     def _tell_unsaved(self) -> None:
         for state in self._states:
