@@ -42,7 +42,7 @@ class NumberColumn:
     def encode(self, cells: tf.Tensor) -> tf.Tensor:
         """Float32 `[batch, 1 or 2]` of float64 `[batch]`."""
         scaled = (cells - self.mean) / (self.standard_deviation or 1.0)
-        is_known = tf.abs(scaled) <= LARGEST_NUMBER  # neither NaN nor what float32 cannot hold
+        is_known = tf.maximum(tf.abs(cells), tf.abs(scaled)) <= LARGEST_NUMBER  # neither NaN nor what float32 cannot hold
         scaled = tf.where(is_known, scaled, tf.zeros_like(scaled))
         return _joined([scaled], is_known=is_known, has_missing=self.has_missing)
 
