@@ -51,7 +51,7 @@ def announced(folder: Path, *, port: int, rest_port: int) -> Iterator[None]:
     The file is locked as long as the process lives: one that is killed leaves a file that nobody takes for a server.
 
     Arguments:
-        folder: of such files; made when absent.
+        folder: of such files; made when absent, and removed with the last of them.
         port, rest_port: where this process serves.
     """
     server = RunningServer(os.getpid(), socket.gethostname(), port, rest_port, time.time())
@@ -66,8 +66,9 @@ def announced(folder: Path, *, port: int, rest_port: int) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # of the folder: another server of the experiment runs
             file.unlink()
+            folder.rmdir()
         os.close(descriptor)
 
 
@@ -99,9 +100,8 @@ def server_port(folder: ExperimentFolder, *, otherwise: int) -> int:
 
 def _write_locked(file: Path, content: str) -> int:
     """Writes a file that is complete and locked when it gets its name; returns what keeps it locked."""
-    file.parent.mkdir(exist_ok=True)
     unfinished = file.with_suffix(".tmp")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    descriptor = _open_in_folder(unfinished)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(descriptor, content.encode("utf-8"))
@@ -110,6 +110,14 @@ def _write_locked(file: Path, content: str) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _open_in_folder(file: Path) -> int:
+    """Opens a new file for writing in a folder that another server, which ends, may remove meanwhile."""
+    while True:
+        file.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
 
 
 def _remove_files_of_dead_servers(folder: Path) -> None:

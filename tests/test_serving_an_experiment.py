@@ -83,7 +83,7 @@ def test_the_model_is_served_under_the_name_that_is_printed_and_the_client_finds
         by_rest = json.loads(urllib.request.urlopen(query, timeout=60).read())["predictions"][0]
         predicted = script("--predict", "--model_dir", folder, "--predict_stream", "-1")
     assert predicted.returncode == 0, predicted.stderr
-    assert not list((folder / "servers").iterdir())
+    assert not (folder / "servers").exists()
     answers = answers_of(predicted.stdout)
     newest = max((folder / "export" / MODEL_NAME).iterdir(), key=lambda path: int(path.name))
     signature = tf.saved_model.load(str(newest)).signatures["serving_default"]

@@ -8,11 +8,12 @@ from typing import Any, NoReturn
 import keras
 import tensorflow as tf
 
-from expman.errors import UserCodeError, UserExceptionError
+from expman.errors import TrainingError, UserCodeError, UserExceptionError
 from expman.settings import Settings
 from expman.training.execution_length import forward_seconds
 from expman.training.experiment_model import ExperimentModel
 from expman.training.input_data import described_validation_data
+from expman.training.op_determinism import refuses_determinism
 from expman.training.op_errors import readable_message
 from expman.training.optimizer_group import OptimizerGroup, PartsError
 from expman.training.sample_weights import check_sample_weights, unpacked
@@ -36,6 +37,7 @@ def check_on_first_batch(settings: Settings, model: ExperimentModel, *, train_ba
 
     Raises:
         UserCodeError: the user's functions raised, or do not fit together or to the data; with the shapes of the batch.
+        TrainingError: an operation has no deterministic implementation.
     """
     _check_compilable(settings, validation_batch[0])
     test_step = _test_step(model)
@@ -96,8 +98,11 @@ def _raise_with_shapes(error: Exception, *, settings: Settings, model: Experimen
     """Raises a misfit anew, with the shapes of the batch that it was met with.
 
     Raises:
-        UserCodeError: always.
+        UserCodeError: always, but for
+        TrainingError: an operation has no deterministic implementation, which is no matter of shapes.
     """
+    if refuses_determinism(error):
+        raise TrainingError(f"{last_user_line(error) or settings.file}: {readable_message(error)}") from error
     if isinstance(error, UserCodeError) and not isinstance(error, UserExceptionError):
         raise error  # a breach of the contract: the shapes would tell nothing
     reason = readable_message(error) if isinstance(error, tf.errors.OpError) else str(error)

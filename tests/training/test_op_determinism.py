@@ -66,9 +66,12 @@ def test_auto_on_a_gpu_names_the_operation_trains_without_and_records_it(tmp_pat
     assert "StandIn" in json.loads(Path(result["sessionFolder"], "experiment.json").read_text())["not_deterministic_because"]
 
 
-def test_a_step_that_fails_for_it_on_the_cpu_names_the_remedy(tmp_path):
-    with pytest.raises(TrainingError, match=r"StandIn(.|\n)*Set deterministic_ops = False"):
-        experiments_manager.run(write_experiment(tmp_path, REFUSING_GRADIENT))
+@pytest.mark.parametrize("refusing", [REFUSING_LOSS, REFUSING_GRADIENT])
+def test_on_the_cpu_the_check_of_the_first_batch_names_line_and_remedy(tmp_path, refusing):
+    with pytest.raises(TrainingError, match=r"StandIn(.|\n)*mysettings\.py:\d+(.|\n)*Set deterministic_ops = False") as told:
+        experiments_manager.run(write_experiment(tmp_path, refusing))
+    assert "shapes" not in str(told.value)
+    assert not list(tmp_path.glob("**/experiment.json"))
 
 
 def test_false_trains_with_such_an_operation_although_an_earlier_experiment_was_deterministic(tmp_path):
