@@ -41,13 +41,13 @@ def run(settings_file: str | os.PathLike[str], hparams: Mapping[str, Any] | None
     Raises:
         expman.errors.ExperimentError: the user's files, the data or the machine are at fault.
     """
-    from expman import commands
+    from expman import experiment_run as commands
     return commands.train(settings_file, hparams=hparams, hparams_origin="python")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    from expman.command_line import parse
+    from expman.cli.command_line import parse
     options = parse(list(sys.argv[1:] if arguments is None else arguments), description=__doc__)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for package in ("expman", "data_pipelines"):
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _execute(options: Any) -> int:
-    from expman import commands
+    from expman import experiment_run as commands
     if options.start_server:
         return commands.start_server(options.model_dir, engine=options.serving_engine, port=options.port,
                                      rest_port=options.rest_port, batching=options.batching,
@@ -74,7 +74,7 @@ def _execute(options: Any) -> int:
         commands.predict(options.model_dir, num_requests=options.predict_stream, port=options.port, debug=options.debug)
         return 0
     if options.evaluate:
-        from expman.evaluation import evaluate
+        from expman.experiment_evaluation import evaluate
         evaluate(options.model_dir, data=options.data)
         return 0
     if options.sweep:
@@ -87,7 +87,7 @@ def _execute(options: Any) -> int:
     if options.restart_interrupted:
         result = commands.restart(options.model_dir, num_epochs=options.nbEpoch)
     else:
-        from expman.hparams import parse_assignments
+        from expman.settings.hparams import parse_assignments
         hparams = parse_assignments(options.hparams)
         if options.check:
             return 0 if commands.check(options.usersettings, hparams=hparams) else 1
@@ -99,19 +99,19 @@ def _execute(options: Any) -> int:
 def _look(options: Any) -> None:
     """The commands that read experiments and compute nothing."""
     if options.compare:
-        from expman.reports.comparison_table import compare
+        from expman.reports.compare.comparison_table import compare
         compare(options.compare, sort=options.sort, filter_expression=options.filter, columns=options.columns,
                 csv_file=options.csv)
     elif options.diff:
-        from expman.reports.experiment_diff import diff
+        from expman.reports.compare.experiment_diff import diff
         print(diff(*options.diff, is_coloured=sys.stdout.isatty()))
     else:
-        from expman.reports.html_report import write_report
+        from expman.reports.page.html_report import write_report
         print(f"report: {write_report(options.report, file=options.output)}")
 
 
 def _print_result(result: Mapping[str, Any]) -> None:
-    from expman.running_servers import start_command
+    from expman.records.running_servers import start_command
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in result.items() if isinstance(value, float))
     folder, export = result["sessionFolder"], result["last_exported_model"]
     served_as = f", served as '{Path(export).parent.name}'" if export else ""
@@ -121,7 +121,7 @@ def _print_result(result: Mapping[str, Any]) -> None:
 
 
 def _print_sweep(result: Any) -> None:
-    from expman.running_servers import start_command
+    from expman.records.running_servers import start_command
     best = result.best
     hparams = ", ".join(f"{name} {value}" for name, value in best.hparams.items())
     failed = f", {result.num_failed} of them failed" if result.num_failed else ""

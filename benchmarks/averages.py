@@ -24,7 +24,7 @@ import tensorflow as tf
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
-from expman.training import weights_averaging
+from expman.training.steps import weights_averaging
 
 DECAY = 0.998  # the default of weights_moving_average_decay
 BATCH_SIZE = 32

@@ -33,7 +33,7 @@ for file in pathlib.Path(sys.argv[1]).rglob("*.json"):
 COMPARE = """
 import sys
 sys.path.insert(0, {root!r})
-from expman.reports.comparison_table import compare
+from expman.reports.compare.comparison_table import compare
 compare(sys.argv[1:])
 """
 

@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.data_fingerprint import DataFile, fingerprint_folder  # noqa: E402
-from expman.file_hash_cache import FileHashCache  # noqa: E402
+from expman.records.data_fingerprint import DataFile, fingerprint_folder  # noqa: E402
+from expman.records.file_hash_cache import FileHashCache  # noqa: E402
 
 FILE_BYTES = 1_000_000
 LONG_AGO_SECONDS = 1_600_000_000

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.tensorflow_notices import start_tensorflow  # noqa: E402
+from expman.runtimes.tensorflow_notices import start_tensorflow  # noqa: E402
 
 start_tensorflow()
 

@@ -23,9 +23,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.protos import predict_pb2  # noqa: E402
-from expman.saved_models.tensor_codec import to_tensor_proto  # noqa: E402
-from expman.service_stubs import prediction_service_pb2_grpc  # noqa: E402
+from expman.wire.protos import predict_pb2  # noqa: E402
+from expman.wire.service_stubs import prediction_service_pb2_grpc  # noqa: E402
+from expman.wire.tensor_codec import to_tensor_proto  # noqa: E402
 
 REPEATS = 5
 REQUESTS = 2000
@@ -73,8 +73,8 @@ if core == "tf.saved_model.load":
 
     embedded_server.SavedModelPredictor = Predictor
 elif core == "v1 session":
-    from expman.saved_models import session as saved_model_session
-    from expman.saved_models.tensorflow_v1_session import V1Session
+    from expman.runtimes import session as saved_model_session
+    from expman.runtimes.tensorflow_v1_session import V1Session
     saved_model_session.session_type = lambda: V1Session
 server = embedded_server.EmbeddedServer(ServerOptions(
     models=[ModelConfig(name="m", base_path=folder)], address="127.0.0.1", grpc_port=0))

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.tensorflow_notices import start_tensorflow  # noqa: E402
+from expman.runtimes.tensorflow_notices import start_tensorflow  # noqa: E402
 
 start_tensorflow()
 
@@ -25,8 +25,8 @@ import tensorflow as tf  # noqa: E402
 
 from expman.export.publisher import publish  # noqa: E402
 from expman.export.served_model import ServedModel  # noqa: E402
-from expman.protos import predict_pb2  # noqa: E402
-from expman.saved_models.tensor_codec import to_tensor_proto  # noqa: E402
+from expman.wire.protos import predict_pb2  # noqa: E402
+from expman.wire.tensor_codec import to_tensor_proto  # noqa: E402
 
 NUM_FLOATS_OF_A_MEGABYTE = 2**18
 # Name -> network and the shape of a sample.

@@ -20,14 +20,14 @@ import grpc
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.protos import predict_pb2  # noqa: E402
-from expman.saved_models.predictor import SavedModelPredictor  # noqa: E402
-from expman.saved_models.session import SessionOptions  # noqa: E402
-from expman.saved_models.tensorflow_c_api import tensorflow_library  # noqa: E402
+from expman.runtimes.predictor import SavedModelPredictor  # noqa: E402
+from expman.runtimes.session import SessionOptions  # noqa: E402
+from expman.runtimes.tensorflow_c_api import tensorflow_library  # noqa: E402
 from expman.serving.grpc_api.event_calls import EventCall, EventMethods  # noqa: E402
 from expman.serving.inference.inference import Inference  # noqa: E402
 from expman.serving.models.model_config import ModelConfig  # noqa: E402
 from expman.serving.models.model_store import ModelStore  # noqa: E402
+from expman.wire.protos import predict_pb2  # noqa: E402
 
 _TRANSPORTS = ("pool", "loop", "loop_and_pool", "events", "events_and_pool")
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

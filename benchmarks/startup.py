@@ -23,12 +23,12 @@ MEASURE = """
 import sys, tempfile, time
 sys.path.insert(0, {root!r})
 begin = time.perf_counter()
-from expman.tensorflow_notices import start_tensorflow
+from expman.runtimes.tensorflow_notices import start_tensorflow
 start_tensorflow()
 import keras, matplotlib, sklearn.datasets, sklearn.model_selection
 imported = time.perf_counter()
-from expman.settings import load_settings
-from expman.experiment_folder import ExperimentFolder
+from expman.settings.loading import load_settings
+from expman.records.experiment_folder import ExperimentFolder
 from expman.training import estimator
 settings = load_settings({file!r})
 pipeline_seconds = 0.0

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.tensorflow_notices import start_tensorflow  # noqa: E402
+from expman.runtimes.tensorflow_notices import start_tensorflow  # noqa: E402
 
 start_tensorflow()
 
@@ -33,8 +33,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from expman.experiment_folder import ExperimentFolder  # noqa: E402
-from expman.settings import load_settings  # noqa: E402
+from expman.records.experiment_folder import ExperimentFolder  # noqa: E402
+from expman.settings.loading import load_settings  # noqa: E402
 from expman.training.estimator import Estimator  # noqa: E402
 
 SETTINGS = '''

@@ -14,8 +14,9 @@ RUN sh /build/install_serving.sh /build/requirements-serving.txt
 WORKDIR /app
 COPY containers/healthcheck.py ./
 # What the server imports of this project, and no more.
-COPY expman/__init__.py expman/errors.py expman/protos.py expman/tensorflow_notices.py expman/
-COPY expman/saved_models expman/saved_models
+COPY expman/__init__.py expman/errors.py expman/
+COPY expman/wire expman/wire
+COPY expman/runtimes expman/runtimes
 COPY expman/serving expman/serving
 # The server can neither compile these files for later starts nor, after a checkout for one user only, read them.
 RUN chmod -R a+rX . && python -m compileall -q .

@@ -15,8 +15,7 @@ import tensorflow as tf
 from data_pipelines.batches import batched, cached
 from data_pipelines.checks import one_of, whole_number
 from data_pipelines.pass_seeds import seeded_passes
-from data_pipelines.tfrecord_schema import (COMPRESSIONS, SCHEMA_FILE, Schema, Shard, check_spec, record_of,
-                                            serialized_tensors)
+from data_pipelines.tfrecord_schema import COMPRESSIONS, SCHEMA_FILE, Schema, Shard, check_spec, record_of, serialized_tensors
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_NOTICES = 10

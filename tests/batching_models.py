@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
+from expman.wire.status import Code, StatusError
 
 FOREVER_MICROS = 600_000_000
 GUILTY = 666.0

@@ -12,7 +12,7 @@ import tensorflow as tf
 from conftest import ROOT
 from serving_models import running_server
 
-from expman import commands
+from expman import experiment_run as commands
 
 
 def shortened(folder: Path, file: Path, *replacements: tuple[str, str]) -> Path:

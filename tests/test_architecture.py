@@ -11,28 +11,28 @@ import pytest
 from conftest import ROOT
 
 FORBIDDEN = {
-    "expman/saved_models": ("expman.training", "expman.sweeps", "expman.export", "expman.settings", "expman.dry_run",
-                            "expman.serving", "expman.client"),
-    "expman/serving": ("expman.training", "expman.sweeps", "expman.export", "expman.settings", "expman.dry_run"),
-    "expman/client.py": ("expman.training", "expman.sweeps", "expman.export", "expman.dry_run"),
-    "expman/export": ("expman.training", "expman.sweeps", "expman.serving", "expman.settings", "expman.client",
+    "expman/saved_models": ("expman.training", "expman.sweeps", "expman.export", "expman.settings.loading", "expman.dry_run",
+                            "expman.serving", "expman.client.model_client"),
+    "expman/serving": ("expman.training", "expman.sweeps", "expman.export", "expman.settings.loading", "expman.dry_run"),
+    "expman/client/model_client.py": ("expman.training", "expman.sweeps", "expman.export", "expman.dry_run"),
+    "expman/export": ("expman.training", "expman.sweeps", "expman.serving", "expman.settings.loading", "expman.client.model_client",
                       "expman.dry_run"),
-    "expman/training": ("expman.sweeps", "expman.serving", "expman.client", "expman.commands", "expman.dry_run",
+    "expman/training": ("expman.sweeps", "expman.serving", "expman.client.model_client", "expman.experiment_run", "expman.dry_run",
                         "expman.tracking"),
-    "expman/tracking": ("expman.training", "expman.sweeps", "expman.serving", "expman.export", "expman.settings",
-                        "expman.client", "expman.commands", "expman.dry_run"),
-    "expman/dry_run": ("expman.sweeps", "expman.commands"),
+    "expman/tracking": ("expman.training", "expman.sweeps", "expman.serving", "expman.export", "expman.settings.loading",
+                        "expman.client.model_client", "expman.experiment_run", "expman.dry_run"),
+    "expman/dry_run": ("expman.sweeps", "expman.experiment_run"),
     "expman/training/callbacks": ("expman.training.estimator", "expman.training.callbacks"),
-    "expman/settings.py": ("expman.training", "expman.serving", "expman.export"),
+    "expman/settings/loading.py": ("expman.training", "expman.serving", "expman.export"),
     "model_zoo": ("expman",),
     "DataProvider_input_pipeline.py": ("expman",),
-    "expman/reports": ("expman.training", "expman.serving", "expman.export", "expman.settings", "expman.client",
-                       "expman.commands", "expman.dry_run"),
-    "expman/sweeps": ("expman.serving", "expman.client", "expman.dry_run", "expman.reports"),
+    "expman/reports": ("expman.training", "expman.serving", "expman.export", "expman.settings.loading", "expman.client.model_client",
+                       "expman.experiment_run", "expman.dry_run"),
+    "expman/sweeps": ("expman.serving", "expman.client.model_client", "expman.dry_run", "expman.reports"),
     "data_pipelines": ("expman", "model_zoo"),
 }
-CHEAP = ("experiments_manager", "experiments_settings_checker", "expman.commands", "expman.settings",
-         "expman.experiment_folder", "expman.serving.engines.serve", "expman.reports.comparison_table",
+CHEAP = ("experiments_manager", "experiments_settings_checker", "expman.experiment_run", "expman.settings.loading",
+         "expman.records.experiment_folder", "expman.serving.engines.serve", "expman.reports.compare.comparison_table",
          "expman.tracking.background_mirror")
 
 

@@ -16,7 +16,7 @@ from conftest import ROOT
 from settings_files import write_experiment
 from training_runs import SLOW, start, wait_for_epoch
 
-from expman.experiment_folder import exported_versions
+from expman.records.experiment_folder import exported_versions
 
 
 def start_server(folder: Path, *flags: str) -> tuple[subprocess.Popen, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from expman.errors import ExperimentFolderError
-from expman.experiment_folder import ExperimentFolder, read_json, shell_safe, write_atomically, write_json
+from expman.records.experiment_folder import ExperimentFolder, read_json, shell_safe, write_atomically, write_json
 
 NOW = datetime(2026, 11, 21, 8, 5, 9)
 

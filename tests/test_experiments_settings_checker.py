@@ -10,8 +10,8 @@ from conftest import ROOT
 from settings_files import write_experiment
 
 import experiments_settings_checker as checker
+from expman.settings.vocabulary import REQUIRED
 from expman.sweeps.sweep_file import sweep_table
-from expman.declarations import REQUIRED
 
 DESIGNED = """session_name workingFolder model_file hparams random_seed n_outputs raw_data_dir_train raw_data_dir_val
 raw_data_filename_extension nb_train_samples nb_val_samples batch_size nbEpoch reference_labels initial_learning_rate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from expman.mentioned_files import mentioned_files
+from expman.settings.mentioned_files import mentioned_files
 
 SOURCE = '''
 import json

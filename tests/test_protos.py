@@ -10,7 +10,7 @@ from conftest import ROOT
 
 _ALONE = """
 import sys
-from expman import protos
+from expman.wire import protos
 assert "tensorflow" not in sys.modules
 request = protos.predict_pb2.PredictRequest()
 request.inputs["x"].float_val.append(1)
@@ -24,7 +24,7 @@ assert keras.layers.Dense(3)(tf.ones([2, 2])).shape == (2, 3)
 """
 _TENSORFLOW_FIRST = """
 import tensorflow as tf
-from expman import protos
+from expman.wire import protos
 import sys
 assert sys.modules["tensorflow"] is tf
 assert type(tf.make_tensor_proto(1.0)) is protos.tensor_pb2.TensorProto

@@ -19,7 +19,7 @@ from conftest import ROOT
 from serving_models import free_port
 from settings_files import write_experiment
 
-from expman.running_servers import announced, newest_server
+from expman.records.running_servers import announced, newest_server
 
 SESSION_NAME = "my model: 50 % é/ü"
 MODEL_NAME = "my-model-50-"

@@ -8,8 +8,8 @@ import pytest
 from settings_files import MODEL, line_of, write_experiment
 
 from expman.errors import SettingsError, UsageError, UserCodeError
-from expman.hparams import parse_assignments
-from expman.settings import Unavailable, load_settings
+from expman.settings.hparams import parse_assignments
+from expman.settings.loading import Unavailable, load_settings
 
 
 def test_values_and_defaults_are_attributes(tmp_path):

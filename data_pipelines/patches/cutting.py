@@ -9,11 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.patches.labelled_files import LabelledArray, LabelledFiles
 from data_pipelines.patches.filters import PatchFilterError
+from data_pipelines.patches.labelled_files import LabelledArray, LabelledFiles
 from data_pipelines.patches.options import PatchOptions
 from data_pipelines.patches.positions import (
-    check_field_of_view, check_fits, grid_positions, num_random_patches, patch_shape, random_position)
+    check_field_of_view,
+    check_fits,
+    grid_positions,
+    num_random_patches,
+    patch_shape,
+    random_position,
+)
 from data_pipelines.unreadable_files import UnreadableFiles
 
 TRIES_PER_PATCH = 10

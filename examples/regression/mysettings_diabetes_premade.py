@@ -17,8 +17,14 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from DataProvider_input_pipeline import (BucketColumn, FileListProcessor_csv_lines, NumericColumn, VocabularyColumn,
-                                         encode_columns, extractFilenames)
+from DataProvider_input_pipeline import (
+    BucketColumn,
+    FileListProcessor_csv_lines,
+    NumericColumn,
+    VocabularyColumn,
+    encode_columns,
+    extractFilenames,
+)
 from expman.client import to_numpy
 
 session_name = "diabetes"

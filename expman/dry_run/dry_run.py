@@ -12,10 +12,10 @@ import tensorflow as tf
 from expman.dry_run.resize_record import ResizeRecord
 
 if TYPE_CHECKING:
-    from expman.experiment_folder import ExperimentFolder
-    from expman.settings import Settings
+    from expman.records.experiment_folder import ExperimentFolder
+    from expman.settings.loading import Settings
+    from expman.training.data.input_data import InputData
     from expman.training.estimator import Estimator
-    from expman.training.input_data import InputData
 
 _STEPS_OF_UNKNOWN_EPOCH = 500
 

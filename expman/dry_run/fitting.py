@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 
 from expman.errors import CheckError
+from expman.training.distribution.replica_batches import passes
 from expman.training.experiment_model import ExperimentModel
-from expman.training.finite_check import first_not_finite, is_not_finite
 from expman.training.op_errors import readable_message
-from expman.training.replica_batches import passes
-from expman.training.step_count import completed_steps
+from expman.training.steps.finite_check import first_not_finite, is_not_finite
+from expman.training.steps.step_count import completed_steps
 
 
 def fit_steps(model: ExperimentModel, batches: tf.data.Dataset, *, steps_per_execution: int, num_steps: int,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from expman.dry_run.dry_run import DryRun
-from expman.settings import Settings
+from expman.settings.loading import Settings
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from PIL import Image
 from data_pipelines.images import resizing_in_graph
 from data_pipelines.images.fitting import ImageFitting
 from expman.dry_run.resize_record import Filters, ResizeRecord
-from expman.user_traceback import is_user_file
+from expman.settings.user_traceback import is_user_file
 
 _FITTING = "area to shrink and bilinear to enlarge (ImageFitting)"
 _OF_OPENCV = {cv2.INTER_LINEAR: "bilinear", cv2.INTER_LINEAR_EXACT: "bilinear", cv2.INTER_AREA: "area",

@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from expman import PROJECT_FOLDER
 from expman.errors import ServingError
 from expman.serving.endpoint import available_port
 from expman.serving.engines.engine_commands import embedded_command
 from expman.serving.engines.service import Service
 
-_PROJECT_FOLDER = Path(__file__).resolve().parent.parent.parent
 _STOP_SECONDS = 10
 
 
@@ -43,7 +43,7 @@ def served_in_a_process(*, base_path: Path, model_name: str, address: str, port:
     port = available_port(address, port)
     command = embedded_command(Service(base_path=base_path.resolve(), model_name=model_name, address=address, port=port,
                                        on_gpu=on_gpu, max_message_bytes=max_message_bytes))
-    import_path = os.pathsep.join(filter(None, [str(_PROJECT_FOLDER), os.environ.get("PYTHONPATH")]))
+    import_path = os.pathsep.join(filter(None, [str(PROJECT_FOLDER), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryFile("w+") as messages:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=messages, text=True,

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from expman.errors import ExportError, ServingError
-from expman.experiment_folder import exported_versions, publish_folder
 from expman.export.served_model import ServedModel
 from expman.export.warmup_requests import write_warmup_requests
 from expman.export.written_model import written_answers
-from expman.saved_models.status import StatusError
+from expman.records.experiment_folder import exported_versions, publish_folder
+from expman.wire.status import StatusError
 
 _RELATIVE_TOLERANCE = 1e-4
 _UNFINISHED = ".unfinished-version"

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from expman.errors import ExportError
 from expman.export.served_model import ServedModel
-from expman.protos import predict_pb2, prediction_log_pb2
-from expman.saved_models.tensor_codec import to_tensor_proto
+from expman.wire.protos import predict_pb2, prediction_log_pb2
+from expman.wire.tensor_codec import to_tensor_proto
 
 _LOGGER = logging.getLogger(__name__)
 _FOLDER, _FILE = "assets.extra", "tf_serving_warmup_requests"  # where TensorFlow Serving looks for them

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from expman.saved_models.predictor import SavedModelPredictor, served_signatures
-from expman.saved_models.session import SessionOptions
+from expman.runtimes.predictor import SavedModelPredictor, served_signatures
+from expman.runtimes.session import SessionOptions
 
 Answers = dict[str, dict[str, np.ndarray]]
 

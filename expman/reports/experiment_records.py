@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentFolderError
-from expman.experiment_folder import ExperimentFolder, exported_versions, read_json
+from expman.records.experiment_folder import ExperimentFolder, exported_versions, read_json
 from expman.reports.metrics_table import MetricsTable, MetricsTableError, read_metrics_table
 
 _COMMIT_CHARACTERS = 8

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from expman.errors import UsageError
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 from expman.reports.experiment_records import ExperimentRecord, read_record
 
 _LOGGER = logging.getLogger(__name__)

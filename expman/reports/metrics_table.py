@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from expman.epochs_done import EPOCHS_DONE, epochs_done
+from expman.records.epochs_done import EPOCHS_DONE, epochs_done
 
 FIRST_COLUMNS = ("epoch", "step", EPOCHS_DONE, "seconds", "learning_rate")
 

@@ -58,7 +58,7 @@ def serve_flags(arguments: Sequence[str]) -> int:
 def _versions() -> str:
     from importlib.metadata import version
 
-    from expman.saved_models.session import tensorflow_version
+    from expman.runtimes.session import tensorflow_version
 
     return (f"TensorFlow ModelServer: embedded, with the messages of tensorflow-serving-api {version('tensorflow-serving-api')}\n"
             f"TensorFlow Library: {tensorflow_version()}")

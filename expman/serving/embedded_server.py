@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expman.errors import ServingError
-from expman.saved_models.predictor import Predictor, SavedModelPredictor
+from expman.runtimes.predictor import Predictor, SavedModelPredictor
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import read_batching_parameters
 from expman.serving.endpoint import endpoint

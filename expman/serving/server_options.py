@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expman.saved_models.session import SessionOptions
+from expman.runtimes.session import SessionOptions
 
 if TYPE_CHECKING:
     from expman.serving.batching.batching_parameters import BatchingParameters

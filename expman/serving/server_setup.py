@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ServingError
-from expman.protos import config_pb2
-from expman.saved_models.session import SessionOptions
+from expman.runtimes.session import SessionOptions
 from expman.serving.batching.batching_parameters import BatchingParameters, read_batching_parameters
 from expman.serving.config_files import MonitoringConfigMessage, read_text_message
 from expman.serving.models.model_config import ModelConfig, read_model_configs
 from expman.serving.server_options import ServerOptions
+from expman.wire.protos import config_pb2
 
 _MOST_THREADS_FOR_BATCHING = 64
 _DEFAULT_PROMETHEUS_PATH = "/monitoring/prometheus/metrics"

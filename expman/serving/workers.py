@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
+from expman import PROJECT_FOLDER
 from expman.errors import ServingError
 from expman.serving.core_share import cores_for_each
 from expman.serving.endpoint import available_port
@@ -22,7 +22,6 @@ from expman.serving.stop_signals import StopSignals, stop_signals
 
 _LOGGER = logging.getLogger(__name__)
 
-_PROJECT_FOLDER = Path(__file__).resolve().parent.parent.parent
 _POLL_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
 
@@ -45,7 +44,7 @@ class Worker:
 
     def _start(self) -> None:
         self.ready_line: str | None = None
-        path = os.pathsep.join(filter(None, [str(_PROJECT_FOLDER), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [str(PROJECT_FOLDER), os.environ.get("PYTHONPATH")]))
         # Its own session: a terminal's Ctrl-C would otherwise reach it twice. The pipe to its standard input ends with this
         # process, however that ends, and the worker with it.
         self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

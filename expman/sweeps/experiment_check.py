@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import UsageError
-from expman.hparams import HparamsOverrides
-from expman.sweeps.isolated_processes import IsolatedProcesses
-from expman.sweeps.search_space import sample_hparams
+from expman.settings.hparams import HparamsOverrides
+from expman.sweeps.processes.isolated_processes import IsolatedProcesses
+from expman.sweeps.processes.trial_process import describe_experiment
+from expman.sweeps.search.search_space import sample_hparams
 from expman.sweeps.sweep_file import Sweep
-from expman.sweeps.trial_process import describe_experiment
 from expman.tracking.tracking_server import TrackingServer
 
 _CHECKED_SAMPLES = 200

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import Any
 
+from expman.records.sweep_folder import SweepFolder
+from expman.records.trial import Trial
 from expman.sweeps.experiment_check import checked_experiment
-from expman.sweeps.isolated_processes import IsolatedProcess, IsolatedProcesses
-from expman.sweeps.machine_shares import MachineShare, machine_shares
-from expman.sweeps.pruning_rules import pruning_rule
-from expman.sweeps.stop_signals import stoppable
+from expman.sweeps.processes.isolated_processes import IsolatedProcess, IsolatedProcesses
+from expman.sweeps.processes.machine_slots import MachineShare, machine_shares
+from expman.sweeps.processes.stop_signals import stoppable
+from expman.sweeps.processes.trial_process import TrialRequest, record_end, run_trial
+from expman.sweeps.search.pruning_rules import pruning_rule
+from expman.sweeps.search.sweep_trials import SweepTrials
 from expman.sweeps.sweep_display import sweep_display
 from expman.sweeps.sweep_file import Sweep, load_sweep
-from expman.sweeps.sweep_folder import SweepFolder
 from expman.sweeps.sweep_record import keep_record
 from expman.sweeps.sweep_results import SweepResult, write_results
-from expman.sweeps.sweep_trials import SweepTrials
-from expman.sweeps.trial import Trial
-from expman.sweeps.trial_process import TrialRequest, record_end, run_trial
 
 _POLL_SECONDS = 0.25
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from expman.sweeps.trial import Trial
+from expman.records.trial import Trial
 
 _SECONDS_BETWEEN_UPDATES = 0.5
 _SHOWN_ENDED = 8

@@ -11,10 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expman.declarations import REQUIRED, Setting, ValueKind, choice, integer, list_of, markdown_table, name, number, optional
 from expman.errors import Problem, SettingsError
-from expman.sweeps.search_space import is_expression, point_fault, space_fault
-from expman.user_module import UserModule
+from expman.settings.user_module import UserModule
+from expman.settings.vocabulary import (
+    REQUIRED,
+    Setting,
+    ValueKind,
+    choice,
+    integer,
+    list_of,
+    markdown_table,
+    name,
+    number,
+    optional,
+)
+from expman.sweeps.search.search_space import is_expression, point_fault, space_fault
 
 _ALGORITHMS = ("tpe", "random", "anneal", "atpe", "grid")
 _PACKAGES_OF_ATPE = {"lightgbm": "lightgbm", "sklearn": "scikit-learn"}

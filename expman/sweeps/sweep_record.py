@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import SweepError
+from expman.records.sweep_folder import SweepFolder
 from expman.sweeps.sweep_file import Sweep
-from expman.sweeps.sweep_folder import SweepFolder
 
 _RECORDED = ("metric", "mode", "max_trials", "algorithm", "pruning", "random_seed")
 

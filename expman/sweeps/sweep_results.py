@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expman.errors import SweepError
+from expman.records.sweep_folder import SweepFolder
+from expman.records.trial import Trial
+from expman.sweeps.pictures.sweep_pictures import draw_sweep
+from expman.sweeps.pictures.trial_row import TrialRow, write_trials_csv
 from expman.sweeps.sweep_display import best_trial
 from expman.sweeps.sweep_file import Sweep
-from expman.sweeps.sweep_folder import SweepFolder
-from expman.sweeps.sweep_pictures import draw_sweep
-from expman.sweeps.trial_row import TrialRow, write_trials_csv
-from expman.sweeps.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from expman.errors import ExperimentError, TrackingError
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 from expman.reports.experiment_search import find_experiments
 from expman.tracking.mlflow_mirror import MlflowMirror
 from expman.tracking.run_content import RunContent

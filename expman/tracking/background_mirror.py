@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 from expman.tracking.mlflow_mirror import MlflowMirror
 from expman.tracking.tracking_server import TrackingServer, brief
 

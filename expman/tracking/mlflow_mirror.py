@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expman.experiment_folder import ExperimentFolder, exported_versions
+from expman.records.experiment_folder import ExperimentFolder, exported_versions
 from expman.tracking.run_content import MetricsRow, RunContent
 from expman.tracking.tracking_server import TrackingServer
 
@@ -173,8 +173,8 @@ class MlflowMirror:
         client.set_terminated(self._run_id, status)
 
     def _send_pictures_and_report(self) -> None:
-        from expman.reports.embedded_pictures import find_pictures
-        from expman.reports.html_report import write_report
+        from expman.reports.page.embedded_pictures import find_pictures
+        from expman.reports.page.html_report import write_report
         for picture in find_pictures(self._folder.path):
             self._client.log_artifact(self._run_id, str(picture), artifact_path="pictures")
         if self._folder.trial_file.exists():

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from expman.experiment_folder import ExperimentFolder, read_json
+from expman.records.experiment_folder import ExperimentFolder, read_json
 
 # Those that people compare beside the hparams; the settings file itself goes along as an artifact.
 _PARAMS = ("batch_size", "nbEpoch", "initial_learning_rate", "num_epochs_per_decay", "learning_rate_decay_factor",

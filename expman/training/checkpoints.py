@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from expman.errors import ExperimentFolderError, TrainingError
-from expman.experiment_folder import publish_folder, read_json, write_json
+from expman.records.experiment_folder import publish_folder, read_json, write_json
 from expman.training.progress import TrainingProgress
 
 _LOGGER = logging.getLogger(__name__)

@@ -12,30 +12,32 @@ import numpy as np
 import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
-from expman.experiment_folder import ExperimentFolder, shell_safe
 from expman.export.publisher import publish
 from expman.export.served_model import ServedModel
-from expman.settings import Settings
-from expman.training import devices, lookup_tables, weights_averaging
-from expman.training.batch_hash import batch_hash
-from expman.training.class_weights import with_class_weights
-from expman.training.execution_length import ending_at, steps_per_execution
+from expman.records.experiment_folder import ExperimentFolder, shell_safe
+from expman.settings.loading import Settings
+from expman.training import lookup_tables
+from expman.training.data.batch_hash import batch_hash
+from expman.training.data.class_weights import with_class_weights
+from expman.training.data.input_data import InputData, described_validation_data
+from expman.training.distribution import devices
+from expman.training.distribution.replica_batches import passes
+from expman.training.distribution.replicas import check_replicas
+from expman.training.distribution.worker_run import WorkerRun
+from expman.training.distribution.workers import Workers
 from expman.training.experiment_model import ExperimentModel
-from expman.training.first_batch import check_on_first_batch, check_train_step, check_validation_set
-from expman.training.input_data import InputData, described_validation_data
-from expman.training.label_pairing import check_label_pairing
-from expman.training.op_determinism import settle_determinism
-from expman.training.optimizer import build_optimizer
+from expman.training.first_checks.first_batch import check_on_first_batch, check_train_step, check_validation_set
+from expman.training.first_checks.label_pairing import check_label_pairing
 from expman.training.progress import TrainingProgress
-from expman.training.replica_batches import passes
-from expman.training.replicas import check_replicas
-from expman.training.seeds import seed_everything
-from expman.training.serving_interface import build_served_model, serving_sample
-from expman.training.step_count import completed_steps
+from expman.training.served_interface import build_served_model, serving_sample
+from expman.training.steps import weights_averaging
+from expman.training.steps.execution_length import ending_at, steps_per_execution
+from expman.training.steps.op_determinism import settle_determinism
+from expman.training.steps.optimizer import build_optimizer
+from expman.training.steps.seeds import seed_everything
+from expman.training.steps.step_count import completed_steps
 from expman.training.training_run import TrainingRun
 from expman.training.user_callbacks import user_callbacks
-from expman.training.worker_run import WorkerRun
-from expman.training.workers import Workers
 
 
 class Estimator:

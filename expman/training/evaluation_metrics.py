@@ -9,12 +9,12 @@ import keras
 import tensorflow as tf
 
 from expman.errors import UserCodeError
-from expman.settings import Settings
-from expman.training.outside_of_tracing import outside_of_tracing
-from expman.training.replicas import keras_losses_as_means
+from expman.settings.loading import Settings
+from expman.settings.user_module import user_code
+from expman.training.distribution.replicas import keras_losses_as_means
+from expman.training.steps.outside_of_tracing import outside_of_tracing
 from expman.training.user_metrics import make_metric, metrics_made_outside, named_scalars
 from expman.training.user_tensors import tensor_of_numbers
-from expman.user_module import user_code
 
 _FUNCTION = "get_eval_metric_ops"
 

@@ -9,19 +9,26 @@ import keras
 import tensorflow as tf
 
 from expman.errors import UserCodeError
-from expman.settings import Settings, Unavailable
-from expman.training import user_train_step, weights_averaging
-from expman.training.devices import model_device
-from expman.training.epoch_sums import EpochSums
+from expman.settings.loading import Settings, Unavailable
+from expman.settings.user_module import user_code
+from expman.training.distribution.devices import model_device
+from expman.training.distribution.replicas import keras_losses_as_means, mean_over_replicas
 from expman.training.evaluation_metrics import EvaluationMetrics
-from expman.training.finite_check import require_finite
-from expman.training.network import build_network, check_same_weights, checked_inputs, network_inputs, preprocessed_spec, random_states
-from expman.training.replicas import keras_losses_as_means, mean_over_replicas
-from expman.training.sample_weights import unpacked
-from expman.training.step_loop import step_loop
-from expman.training.user_summaries import checked_summaries
+from expman.training.network import (
+    build_network,
+    check_same_weights,
+    checked_inputs,
+    network_inputs,
+    preprocessed_spec,
+    random_states,
+)
+from expman.training.steps import user_train_step, weights_averaging
+from expman.training.steps.epoch_sums import EpochSums
+from expman.training.steps.finite_check import require_finite
+from expman.training.steps.sample_weights import unpacked
+from expman.training.steps.step_loop import step_loop
+from expman.training.tensorboard.user_summaries import checked_summaries
 from expman.training.user_tensors import tensor_of_numbers
-from expman.user_module import user_code
 
 _EMBEDDING_OUTPUT = "code"
 

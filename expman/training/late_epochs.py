@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expman.settings import Settings
+from expman.settings.loading import Settings
 from expman.training.progress import TrainingProgress
 
 _LEAST_EPOCHS = 5

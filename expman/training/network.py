@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from expman.errors import UserCodeError, UserExceptionError
-from expman.settings import Settings
-from expman.training.batch_form import RAGGED_ADVICE
+from expman.settings.loading import Settings
+from expman.training.data.batch_form import RAGGED_ADVICE
 
 _OUTPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")  # of TensorFlow's operations
 

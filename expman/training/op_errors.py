@@ -6,8 +6,8 @@ import re
 
 import tensorflow as tf
 
-from expman.training.batch_form import advice_on
-from expman.user_traceback import is_user_file
+from expman.settings.user_traceback import is_user_file
+from expman.training.data.batch_form import advice_on
 
 _INTERNAL_LINE = re.compile(r'^\s*$|^Graph execution error|^\s*File "|^<stack traces|^Detected at node|^\s*\[\[?\{\{node|^\s*\^+')
 _STACK = "Traceback (most recent call last):"

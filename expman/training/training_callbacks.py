@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from expman.experiment_folder import ExperimentFolder
-from expman.training import weights_averaging
+from expman.records.experiment_folder import ExperimentFolder
 from expman.training.callbacks.addon_callbacks import AddonCallbacks
 from expman.training.callbacks.early_stopping import EarlyStopping
 from expman.training.callbacks.embedding_projector import EmbeddingProjector
@@ -28,7 +27,8 @@ from expman.training.callbacks.step_counter import StepCounter
 from expman.training.callbacks.stop_on_nan_loss import StopOnNanLoss
 from expman.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from expman.training.progress import TrainingProgress
-from expman.training.summary_kinds import write_by_rank, write_weight_histograms
+from expman.training.steps import weights_averaging
+from expman.training.tensorboard.summary_kinds import write_by_rank, write_weight_histograms
 
 if TYPE_CHECKING:
     from expman.training.estimator import Estimator

@@ -13,24 +13,24 @@ import keras
 import tensorflow as tf
 
 from expman.errors import TrainingError, TrainingStoppedError
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 from expman.training.callbacks.addon_callbacks import AddonCallbacks
 from expman.training.callbacks.checkpointing import Checkpointing
 from expman.training.callbacks.console_progress import ConsoleProgress
 from expman.training.callbacks.stop_on_signal import StopOnSignal
 from expman.training.checkpoints import CheckpointStore
-from expman.training.event_files import mark_restart
-from expman.training.finite_check import first_not_finite, is_not_finite
-from expman.training.input_data import InputData
+from expman.training.data.input_data import InputData
+from expman.training.distribution.replica_batches import passes
 from expman.training.late_epochs import told_late_epochs
 from expman.training.op_errors import readable_message
 from expman.training.progress import TrainingProgress
-from expman.training.replica_batches import passes
-from expman.training.seeds import seed_epoch
-from expman.training.step_count import completed_steps
+from expman.training.steps.finite_check import first_not_finite, is_not_finite
+from expman.training.steps.seeds import seed_epoch
+from expman.training.steps.step_count import completed_steps
+from expman.training.steps.weights_averaging import notice_of_short_training
+from expman.training.tensorboard.event_files import mark_restart
 from expman.training.training_callbacks import training_callbacks
 from expman.training.user_callbacks import given_to_callbacks
-from expman.training.weights_averaging import notice_of_short_training
 
 if TYPE_CHECKING:
     from expman.training.estimator import Estimator

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 
 from expman.errors import UserCodeError
-from expman.settings import Settings
-from expman.training.callback_state import CallbackState
-from expman.training.optimizer_group import has_schedule, members_of
-from expman.training.weights_averaging import innermost
+from expman.settings.loading import Settings
+from expman.training.callbacks.callback_state import CallbackState
+from expman.training.steps.optimizer_group import has_schedule, members_of
+from expman.training.steps.weights_averaging import innermost
 
 _LOGGER = logging.getLogger(__name__)
 _FUNCTION = "addon_callbacks"

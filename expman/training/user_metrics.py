@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from expman.errors import UserCodeError, UserExceptionError
-from expman.user_module import user_code
+from expman.settings.user_module import user_code
 
 _BY_SHAPES = {"accuracy": "accuracy", "acc": "accuracy", "crossentropy": "crossentropy", "ce": "crossentropy"}
 

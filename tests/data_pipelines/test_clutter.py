@@ -14,14 +14,22 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from DataProvider_input_pipeline import (
-    FileListProcessor_csv_lines, FileListProcessor_csv_time_series, FileListProcessor_image_classification,
-    FileListProcessor_Semantic_Segmentation, FileListProcessor_volumes, class_names_of, extractFilenames, read_image,
-    read_tfrecords, write_tfrecords)
 from data_pipelines.patches.pairing import paired_references
-from expman.data_fingerprint import fingerprint_folder
-from expman.data_record import _changed_files
-from expman.file_hash_cache import FileHashCache
+from DataProvider_input_pipeline import (
+    FileListProcessor_csv_lines,
+    FileListProcessor_csv_time_series,
+    FileListProcessor_image_classification,
+    FileListProcessor_Semantic_Segmentation,
+    FileListProcessor_volumes,
+    class_names_of,
+    extractFilenames,
+    read_image,
+    read_tfrecords,
+    write_tfrecords,
+)
+from expman.records.data_fingerprint import fingerprint_folder
+from expman.records.data_record import _changed_files
+from expman.records.file_hash_cache import FileHashCache
 
 ONE_PATCH = {"batch_size": 8, "shuffle_samples": False, "patch_ratio_vs_input": 4}
 

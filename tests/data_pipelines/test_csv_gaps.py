@@ -9,7 +9,12 @@ import tensorflow as tf
 from csv_files import windows, written
 
 from data_pipelines.csv import windows as csv_windows
-from DataProvider_input_pipeline import FileListProcessor_csv_lines, FileListProcessor_csv_time_series, NumericColumn, VocabularyColumn
+from DataProvider_input_pipeline import (
+    FileListProcessor_csv_lines,
+    FileListProcessor_csv_time_series,
+    NumericColumn,
+    VocabularyColumn,
+)
 
 
 def recording(seed: int) -> pd.DataFrame:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from DataProvider_input_pipeline import extractFilenames
 from data_pipelines.checks import at_least, file_list, one_of, whole_number
+from DataProvider_input_pipeline import extractFilenames
 
 NAMES = ["b/2.jpg", "b/10.jpg", "a.jpg", "b/c/été à Nîmes (1).jpg", "b/c/图.jpg", "b/other.png", "b/UPPER.JPG", "no_extension",
          "b/notjpg", "[odd] *folder/x.jpg"]

@@ -13,14 +13,14 @@ from PIL import Image, ImageOps
 from rasterio.transform import from_origin
 from skimage import io as skimage_io
 
+from data_pipelines.images.opening import ImageOpener
+from data_pipelines.images.reading import check_reader
+from data_pipelines.patches.labelled_files import LabelledFiles
 from DataProvider_input_pipeline import (
     FileListProcessor_image_classification,
     FileListProcessor_Semantic_Segmentation,
     read_image,
 )
-from data_pipelines.images.opening import ImageOpener
-from data_pipelines.images.reading import check_reader
-from data_pipelines.patches.labelled_files import LabelledFiles
 
 TRANSPOSITIONS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
                   5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,

@@ -10,8 +10,8 @@ import tensorflow as tf
 from PIL import Image
 from skimage import transform
 
-from DataProvider_input_pipeline import resize
 from data_pipelines.images.resizing import ENGINES
+from DataProvider_input_pipeline import resize
 
 SIZES = [((67, 45), (31, 20)), ((64, 64), (32, 32)), ((20, 31), (47, 64)), ((20, 60), (50, 31)), ((60, 20), (31, 50)),
          ((1, 5), (3, 2)), ((7, 7), (1, 1)), ((301, 777), (33, 224)), ((20, 31), (20, 31))]

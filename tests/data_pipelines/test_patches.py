@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from data_pipelines.patches.positions import (
-    assemble_patches, grid_patches, grid_positions, num_random_patches, patch_shape, random_position)
+    assemble_patches,
+    grid_patches,
+    grid_positions,
+    num_random_patches,
+    patch_shape,
+    random_position,
+)
 
 SIZES = [((7,), (3,), 0), ((8,), (8,), 0), ((9,), (8,), 3), ((100,), (16,), 7), ((101,), (16,), 8), ((33,), (32,), 31),
          ((13, 29), (5, 7), 0), ((64, 64), (32, 32), 1), ((65, 31), (16, 31), 9), ((37, 53), (10, 10), 10),

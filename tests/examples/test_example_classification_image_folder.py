@@ -13,7 +13,7 @@ from example_files import ask_served_model, local_answers, number_after, shorten
 from sklearn.linear_model import LogisticRegression
 
 import experiments_manager
-from expman.reports.confusion_matrix import read_confusion_matrix
+from expman.reports.page.confusion_matrix import read_confusion_matrix
 
 FILE = ROOT / "examples" / "classification" / "mysettings_image_folder.py"
 CLASSES = ["brick", "grass", "gravel", "stars", "tissue"]

@@ -24,9 +24,9 @@ from sklearn.linear_model import LinearRegression
 from training_runs import read_metrics, untimed
 
 import experiments_manager
-from expman import commands
-from expman.experiment_folder import ExperimentFolder
-from expman.reports.html_report import write_report
+from expman import experiment_run as commands
+from expman.records.experiment_folder import ExperimentFolder
+from expman.reports.page.html_report import write_report
 
 FILE = ROOT / "examples" / "tabular" / "mysettings_table.py"
 ROW = {"Cylinders": 8, "Displacement": 307, "Horsepower": 130, "Weight_in_lbs": 3504, "Acceleration": 12, "Year": "1970-01-01",

@@ -14,7 +14,7 @@ from rest_client import predict
 from serving_models import running_endpoints
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import TrainingError
 
 FOLDER = ROOT / "examples" / "text"

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from model_zoo_checks import (
-    assert_export_and_reload_answer_equally, assert_one_step_lowers_the_loss, build, count_trainable, output_shapes)
+    assert_export_and_reload_answer_equally,
+    assert_one_step_lowers_the_loss,
+    build,
+    count_trainable,
+    output_shapes,
+)
 
 from model_zoo import mlp, small_cnn_classifier
 

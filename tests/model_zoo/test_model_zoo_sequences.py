@@ -6,8 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_zoo_checks import (assert_export_and_reload_answer_equally, assert_one_step_lowers_the_loss, build, count_trainable,
-                              output_shapes)
+from model_zoo_checks import (
+    assert_export_and_reload_answer_equally,
+    assert_one_step_lowers_the_loss,
+    build,
+    count_trainable,
+    output_shapes,
+)
 
 from model_zoo import densenet_autoencoder_1d, n_beats
 from model_zoo import temporal_convolutional_network as tcn

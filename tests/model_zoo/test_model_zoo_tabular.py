@@ -6,8 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_zoo_checks import (assert_export_and_reload_answer_equally, assert_one_step_lowers_the_loss, build, count_trainable,
-                              output_shapes)
+from model_zoo_checks import (
+    assert_export_and_reload_answer_equally,
+    assert_one_step_lowers_the_loss,
+    build,
+    count_trainable,
+    output_shapes,
+)
 
 from model_zoo import table_network
 from model_zoo import wide_and_deep_classifier as classifier

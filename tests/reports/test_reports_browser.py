@@ -10,7 +10,7 @@ from experiment_files import write_experiment_files, write_sweep
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 
-from expman.reports.html_report import write_report
+from expman.reports.page.html_report import write_report
 
 pytestmark = needs_browser
 LONGEST_WAIT_SECONDS = 60

@@ -15,9 +15,9 @@ from conftest import ROOT
 from experiment_files import write_experiment_files, write_sweep
 
 from expman.errors import UsageError
-from expman.reports.comparison_table import compare
+from expman.reports.compare.comparison_table import compare
 
-COMPARE = "import sys; from expman.reports.comparison_table import compare; compare(sys.argv[1:])"
+COMPARE = "import sys; from expman.reports.compare.comparison_table import compare; compare(sys.argv[1:])"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from experiment_files import PACKAGES, write_experiment_files
 
 from expman.errors import UsageError
-from expman.reports.experiment_diff import diff
+from expman.reports.compare.experiment_diff import diff
 
 
 def section(text: str, title: str) -> list[str]:

@@ -6,8 +6,8 @@ import pytest
 from experiment_files import write_experiment_files
 
 from expman.errors import UsageError
+from expman.reports.compare.filter_expression import FilterExpression
 from expman.reports.experiment_records import read_record
-from expman.reports.filter_expression import FilterExpression
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ import pytest
 from experiment_files import falling_loss, write_experiment_files, write_sweep
 
 from expman.errors import UsageError
-from expman.reports.chart_data import CurveChart, Line, points_per_line
-from expman.reports.confusion_matrix import ConfusionMatrixError, read_confusion_matrix
-from expman.reports.embedded_pictures import embed_pictures, find_pictures
 from expman.reports.experiment_records import read_record
-from expman.reports.html_report import write_report
-from expman.reports.parallel_axes import parallel_axes
+from expman.reports.page.chart_data import CurveChart, Line, points_per_line
+from expman.reports.page.confusion_matrix import ConfusionMatrixError, read_confusion_matrix
+from expman.reports.page.embedded_pictures import embed_pictures, find_pictures
+from expman.reports.page.html_report import write_report
+from expman.reports.page.parallel_axes import parallel_axes
 
 PICTURE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 MALICE = '<script>alert("x")</script>'

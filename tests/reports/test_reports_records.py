@@ -9,7 +9,7 @@ import pytest
 from experiment_files import write_experiment_files, write_metrics, write_sweep
 
 from expman.errors import UsageError
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 from expman.reports.experiment_labels import short_labels
 from expman.reports.experiment_records import read_record
 from expman.reports.experiment_search import find_experiments, read_experiments

@@ -17,12 +17,12 @@ from serving_models import save_affine_model, save_slow_model, save_text_model
 from expman.errors import ServingError
 from expman.export.publisher import publish
 from expman.export.served_model import ServedModel
-from expman.saved_models import session as saved_model_session
-from expman.saved_models.predictor import SavedModelPredictor, served_signatures
-from expman.saved_models.session import SessionOptions
-from expman.saved_models.status import Code, StatusError
-from expman.saved_models.tensorflow_c_session import CApiSession
-from expman.saved_models.tensorflow_v1_session import V1Session
+from expman.runtimes import session as saved_model_session
+from expman.runtimes.predictor import SavedModelPredictor, served_signatures
+from expman.runtimes.session import SessionOptions
+from expman.runtimes.tensorflow_c_session import CApiSession
+from expman.runtimes.tensorflow_v1_session import V1Session
+from expman.wire.status import Code, StatusError
 
 _X = np.array([[1, 2], [3, 4]], np.float32)
 

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from serving_models import save_affine_model, save_slow_model, save_text_model
 
-from expman.protos import saved_model_pb2
-from expman.saved_models.predictor import SavedModelPredictor
-from expman.saved_models.run_time import is_foreseeable
-from expman.saved_models.session import SessionOptions
+from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.run_time import is_foreseeable
+from expman.runtimes.session import SessionOptions
+from expman.wire.protos import saved_model_pb2
 
 _MANY_RUNS = 80
 

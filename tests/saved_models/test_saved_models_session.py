@@ -11,10 +11,10 @@ import tensorflow as tf
 from serving_models import save_affine_model
 from tensorflow.core.protobuf import config_pb2
 
-from expman.saved_models import session as saved_model_session
-from expman.saved_models.predictor import SavedModelPredictor
-from expman.saved_models.session import SessionOptions
-from expman.saved_models.tensorflow_c_session import CApiSession
+from expman.runtimes import session as saved_model_session
+from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.session import SessionOptions
+from expman.runtimes.tensorflow_c_session import CApiSession
 
 _X = np.array([[1, 2], [3, 4]], np.float32)
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from expman.saved_models.tensor_codec import to_numpy, to_tensor_proto
+from expman.wire.tensor_codec import to_numpy, to_tensor_proto
 
 _NUMBER_DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16, np.int8, np.int16, np.int32, np.int64,
                   np.uint8, np.uint16, np.uint32, np.uint64, np.bool_, np.complex64, np.complex128]

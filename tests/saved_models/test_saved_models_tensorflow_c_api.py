@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
-from expman.saved_models import tensorflow_c_api as c_api
-from expman.saved_models.status import Code, StatusError
-from expman.saved_models.tensorflow_tensors import new_tensor
+from expman.runtimes import tensorflow_c_api as c_api
+from expman.runtimes.tensorflow_tensors import new_tensor
+from expman.wire.status import Code, StatusError
 
 _LONG_STRING = b"far longer than the 22 bytes that a TF_TString holds in itself \0 with a zero byte"
 
@@ -67,7 +67,7 @@ def test_library_that_lacks_a_function_cannot_be_opened(name: str, monkeypatch: 
 
 
 def test_encryption_of_python_can_be_imported_after_the_library() -> None:
-    program = ("from expman.saved_models.tensorflow_c_api import tensorflow_library; tensorflow_library(); "
+    program = ("from expman.runtimes.tensorflow_c_api import tensorflow_library; tensorflow_library(); "
                "import hashlib, ssl; print(hashlib.sha256(b'').hexdigest()[:8], ssl.create_default_context().protocol.name)")
     finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert finished.stdout == "e3b0c442 PROTOCOL_TLS_CLIENT\n"

@@ -14,11 +14,11 @@ import tensorflow as tf
 from serving_models import save_affine_model, save_slow_model, save_text_model
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
-from expman.saved_models import tensorflow_c_session
-from expman.saved_models.status import Code, StatusError
-from expman.saved_models.tensorflow_c_api import checked_status, tensorflow_library
-from expman.saved_models.tensorflow_c_session import CApiSession, _session_options
-from expman.saved_models.tensorflow_tensors import STRING_BUFFERS, new_tensor, take_array
+from expman.runtimes import tensorflow_c_session
+from expman.runtimes.tensorflow_c_api import checked_status, tensorflow_library
+from expman.runtimes.tensorflow_c_session import CApiSession, _session_options
+from expman.runtimes.tensorflow_tensors import STRING_BUFFERS, new_tensor, take_array
+from expman.wire.status import Code, StatusError
 
 _X = np.array([[1, 2], [3, 4]], np.float32)
 _CPU_CONFIG = config_pb2.ConfigProto(device_count={"GPU": 0}).SerializeToString()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expman.saved_models.tensorflow_c_api import tensorflow_library
-from expman.saved_models.tensorflow_tensors import new_tensor, take_array
+from expman.runtimes.tensorflow_c_api import tensorflow_library
+from expman.runtimes.tensorflow_tensors import new_tensor, take_array
 
 _LONG_STRING = b"far longer than the 22 bytes that a TF_TString holds in itself \0 with a zero byte"
 

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import wrappers_pb2
 from tensorflow.core.framework import tensor_pb2
 
-from expman.saved_models.varints import packed_varints, varint
+from expman.wire.varints import packed_varints, varint
 
 _ENDS = [0, 1, 127, 128, 2**14 - 1, 2**14, 2**28, 2**35, 2**49, 2**56 - 1, 2**56, 2**63 - 1]
 

@@ -21,9 +21,9 @@ from serving_models import (
     save_slow_model,
 )
 
-from expman.client import LatencySummary, run_client, to_numpy
+from expman.client.model_client import LatencySummary, run_client, to_numpy
 from expman.errors import ClientError, UserCodeError
-from expman.running_servers import start_command
+from expman.records.running_servers import start_command
 
 _X = np.array([[1, 2], [3, 4]], np.float32)
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -342,5 +342,5 @@ def test_server_that_starts_late_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_importing_the_client_starts_neither_tensorflow_nor_grpc() -> None:
-    subprocess.run([sys.executable, "-c", "import sys; import expman.client; "
+    subprocess.run([sys.executable, "-c", "import sys; import expman.client.model_client; "
                     "assert not {'tensorflow', 'grpc'} & set(sys.modules), 'slow import'"], cwd=_REPOSITORY, check=True)

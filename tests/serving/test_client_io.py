@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from expman.client_io import ClientIO, check_client_io, opened_client_io
+from expman.client.client_io import ClientIO, check_client_io, opened_client_io
 from expman.errors import UserCodeError
-from expman.protos import predict_pb2
-from expman.saved_models.tensor_codec import to_tensor_proto
+from expman.wire.protos import predict_pb2
+from expman.wire.tensor_codec import to_tensor_proto
 
 _OFFERED = {"client_init_specs": {"camera": 2}, "debug": True}
 

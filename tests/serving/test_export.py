@@ -10,9 +10,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from expman.errors import ExportError
-from expman.experiment_folder import exported_versions
 from expman.export import publisher
 from expman.export.served_model import ServedModel
+from expman.records.experiment_folder import exported_versions
 
 SAMPLE = {"x": np.array([[1.0], [2.0]], np.float32)}
 

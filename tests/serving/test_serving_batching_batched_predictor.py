@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from batching_models import FOREVER_MICROS, GUILTY, Doubler, wait_until
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
+from expman.wire.status import Code, StatusError
 
 
 @pytest.fixture

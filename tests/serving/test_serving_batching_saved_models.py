@@ -13,10 +13,10 @@ import tensorflow as tf
 from batching_models import FOREVER_MICROS
 from serving_models import save_affine_model, save_text_model
 
-from expman.saved_models.predictor import SavedModelPredictor
-from expman.saved_models.status import Code, StatusError
+from expman.runtimes.predictor import SavedModelPredictor
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
+from expman.wire.status import Code, StatusError
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from batching_models import FOREVER_MICROS, GUILTY, Caller, Doubler, make_busy, opened_predictors, wait_until
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.batching.batched_predictor import BatchedPredictor
+from expman.wire.status import Code, StatusError
 
 
 @pytest.fixture

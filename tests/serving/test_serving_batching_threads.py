@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from batching_models import GUILTY, Caller, Doubler, make_busy, opened_predictors, wait_until
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.batching import batch_queue
 from expman.serving.batching.batch_queue import BatchQueue, Task
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
+from expman.wire.status import Code, StatusError
 
 
 @pytest.fixture

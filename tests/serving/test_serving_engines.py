@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from expman.errors import ServingError, UsageError
+from expman.serving.batching.batching_parameters import read_batching_parameters
 from expman.serving.endpoint import available_port, endpoint
 from expman.serving.engines.engine_commands import (
     apptainer_command,
@@ -24,7 +25,6 @@ from expman.serving.engines.engine_commands import (
     tensorflow_model_server_command,
 )
 from expman.serving.engines.serve import chosen_engine, serve
-from expman.serving.batching.batching_parameters import read_batching_parameters
 from expman.serving.engines.service import DEFAULT_BATCHING_FILE, Service
 
 _REPOSITORY = Path(__file__).resolve().parent.parent.parent

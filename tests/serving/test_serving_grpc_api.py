@@ -23,7 +23,7 @@ from serving_models import (
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_management_pb2, predict_pb2
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from expman.saved_models.predictor import SavedModelPredictor
+from expman.runtimes.predictor import SavedModelPredictor
 from expman.serving.models.model_config import ModelConfig
 
 _X = np.array([[1, 2], [3, 4]], np.float32)

@@ -8,11 +8,11 @@ import pytest
 from serving_model_stores import FilePredictor, Loader, answer_of, publish, started_store, states, wait_for_state
 
 from expman.errors import ServingError
-from expman.saved_models.status import Code, StatusError
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore
 from expman.serving.models.version_policy import SpecificVersions
 from expman.serving.models.version_status import VersionState
+from expman.wire.status import Code, StatusError
 
 
 def test_version_that_cannot_be_loaded_leaves_the_last_good_one_serving(

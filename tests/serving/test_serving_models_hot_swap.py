@@ -12,7 +12,7 @@ import numpy as np
 from serving_model_stores import Loader, answer_of, publish, started_store, wait_for_state
 from serving_models import save_affine_model
 
-from expman.saved_models.predictor import SavedModelPredictor
+from expman.runtimes.predictor import SavedModelPredictor
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore
 from expman.serving.models.version_policy import LatestVersions

@@ -8,9 +8,9 @@ import pytest
 from google.protobuf import text_format
 
 from expman.errors import ServingError
-from expman.protos import model_server_config_pb2
 from expman.serving.models.model_config import ModelConfig, model_configs, read_model_configs
 from expman.serving.models.version_policy import AllVersions, LatestVersions, SpecificVersions
+from expman.wire.protos import model_server_config_pb2
 
 
 def parsed(text: str) -> model_server_config_pb2.ModelServerConfig:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from serving_model_stores import Loader, answer_of, publish, started_store, states, wait_for_state
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore
 from expman.serving.models.version_status import VersionState
+from expman.wire.status import Code, StatusError
 
 
 def test_version_can_be_asked_for_by_its_number(tmp_path: Path) -> None:

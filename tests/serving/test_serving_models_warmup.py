@@ -11,12 +11,12 @@ import tensorflow as tf
 from serving_model_stores import FilePredictor, Loader, answer_of, publish, started_store, wait_for_state
 from tensorflow_serving.apis import prediction_log_pb2
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ServedVersion
-from expman.serving.models.tf_records import read_records
 from expman.serving.models.version_status import VersionState
 from expman.serving.models.warmup import WARM_UP_FILE, warm_up
+from expman.wire.status import Code, StatusError
+from expman.wire.tf_records import read_records
 
 
 def predict_log(index: int) -> prediction_log_pb2.PredictionLog:

@@ -15,10 +15,10 @@ from google.protobuf import json_format
 from rest_client import predict, rest
 from serving_models import running_endpoints, save_affine_model, save_example_model, save_text_model
 
-from expman.protos import get_model_metadata_pb2, model_server_config_pb2, saved_model_pb2
 from expman.serving.embedded_server import EmbeddedServer
 from expman.serving.models.model_config import ModelConfig, model_configs
 from expman.serving.server_options import ServerOptions
+from expman.wire.protos import get_model_metadata_pb2, model_server_config_pb2, saved_model_pb2
 
 _DTYPES = (tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint16,
            tf.uint32, tf.uint64, tf.bool, tf.string)

@@ -19,10 +19,10 @@ import pytest
 from rest_client import predict, rest
 from serving_models import running_endpoints, save_affine_model, save_slow_model
 
-from expman.protos import classification_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api import request_bodies
 from expman.serving.rest_api.rest_server import RestServer
+from expman.wire.protos import classification_pb2
+from expman.wire.status import Code, StatusError
 
 _PREDICT = "/v1/models/m:predict"
 _CLASSIFY = "/v1/models/m:classify"

@@ -9,8 +9,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from expman.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, regression_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.json_answers import (
     classification_answer,
     column_answer,
@@ -20,6 +18,8 @@ from expman.serving.rest_api.json_answers import (
     row_answer,
     status_answer,
 )
+from expman.wire.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, regression_pb2
+from expman.wire.status import Code, StatusError
 
 
 def _strings(*values: bytes) -> np.ndarray:

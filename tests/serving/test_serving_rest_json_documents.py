@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.json_documents import json_text, json_type_name, parse_object
+from expman.wire.status import Code, StatusError
 
 
 def _fault(body: bytes) -> str:

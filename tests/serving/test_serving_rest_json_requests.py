@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from expman.protos import input_pb2, meta_graph_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.json_requests import asks_for_rows, examples_input, predict_inputs, signature_name
+from expman.wire.protos import input_pb2, meta_graph_pb2
+from expman.wire.status import Code, StatusError
 
 _NAN = float("nan")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.json_tensors import array_of, type_name
+from expman.wire.status import Code, StatusError
 
 _FLOAT, _DOUBLE, _INT32, _STRING, _BOOL = 1, 2, 3, 7, 10
 

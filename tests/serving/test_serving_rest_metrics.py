@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from expman.saved_models.status import Code
 from expman.serving.metrics import RequestMetrics
+from expman.wire.status import Code
 
 
 def _observe(metrics: RequestMetrics, model: str = "m", *, code: Code = Code.OK, seconds: float = 0.001) -> None:

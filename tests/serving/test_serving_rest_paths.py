@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from expman.protos import model_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.paths import ModelPath, parse_model_path
+from expman.wire.protos import model_pb2
+from expman.wire.status import Code, StatusError
 
 
 @pytest.mark.parametrize(("method", "path", "expected"), [

@@ -16,9 +16,9 @@ from rest_client import predict, rest
 from serving_models import running_endpoints, save_affine_model, save_slow_model
 
 from expman.errors import ServingError
-from expman.protos import classification_pb2
 from expman.serving.endpoint import available_port
 from expman.serving.rest_api.rest_server import RestServer
+from expman.wire.protos import classification_pb2
 
 _CLASSIFY = "/v1/models/m:classify"
 _BODY = json.dumps({"examples": [{"x": 1.0}]})

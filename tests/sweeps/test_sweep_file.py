@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT
 from settings_files import line_of
 
-from expman.declarations import REQUIRED
 from expman.errors import SettingsError, UserExceptionError
+from expman.settings.vocabulary import REQUIRED
 from expman.sweeps.sweep_file import SWEEP_SETTINGS, load_sweep, sweep_table
 
 SWEEP = '''\

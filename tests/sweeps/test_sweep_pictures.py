@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from expman.sweeps import sweep_figures as figures
-from expman.sweeps.hparam_importance import hparam_importance
-from expman.sweeps.sweep_pictures import TrialRow, draw_sweep, write_trials_csv
-from expman.sweeps.value_scale import ValueScale, shortened
+from expman.sweeps.pictures import sweep_figures as figures
+from expman.sweeps.pictures.hparam_importance import hparam_importance
+from expman.sweeps.pictures.sweep_pictures import TrialRow, draw_sweep, write_trials_csv
+from expman.sweeps.pictures.value_scale import ValueScale, shortened
 
 PICTURES = ("history", "hparams", "parallel_coordinates", "scatter_matrix", "importance")
 
@@ -122,7 +122,7 @@ def test_drawing_leaves_the_users_matplotlib_alone(tmp_path):
     code = ("import sys, matplotlib\nwithout = {'backend'}  # reading it would choose one\n"
             "def settings(): return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams.keys() - without}\n"
             "before = settings()\n"
-            "from expman.sweeps.sweep_pictures import TrialRow, draw_sweep\nfrom pathlib import Path\n"
+            "from expman.sweeps.pictures.sweep_pictures import TrialRow, draw_sweep\nfrom pathlib import Path\n"
             "trials = [TrialRow(n, {'x': n}, 'finished', float(n), 1.0) for n in range(1, 6)]\n"
             f"assert len(draw_sweep(trials, Path({str(tmp_path)!r}), metric='loss', mode='min')) == 5\n"
             "assert 'matplotlib.pyplot' not in sys.modules and settings() == before\n"

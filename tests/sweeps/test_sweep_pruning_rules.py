@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expman.sweeps.pruning_rules import MedianStopping, NoPruning, SuccessiveHalving, pruning_rule
+from expman.sweeps.search.pruning_rules import MedianStopping, NoPruning, SuccessiveHalving, pruning_rule
 from expman.sweeps.sweep_file import SWEEP_SETTINGS, Sweep
 
 

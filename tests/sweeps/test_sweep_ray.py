@@ -20,11 +20,11 @@ from test_sweeps import SCRIPT, sweep, wait_for
 
 import experiments_manager
 from expman.errors import SweepError, UsageError
-from expman.experiment_folder import write_json
-from expman.sweeps.cluster_shares import ClusterShare, cluster_share
-from expman.sweeps.ray_cluster import chosen_address
+from expman.records.experiment_folder import write_json
+from expman.records.sweep_folder import SweepFolder
+from expman.sweeps.on_ray.cluster_slots import ClusterShare, cluster_share
+from expman.sweeps.on_ray.ray_cluster import chosen_address
 from expman.sweeps.sweep_file import load_sweep
-from expman.sweeps.sweep_folder import SweepFolder
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="pip install -r requirements-ray.txt")
 EXAMPLE = ROOT / "examples" / "regression" / "mysettings_curve_fitting.py"
@@ -125,7 +125,7 @@ def test_a_sweep_that_one_machine_has_finished_is_finished_on_ray_too(tmp_path):
 
 @needs_ray
 def test_a_node_that_does_not_see_the_sweeps_files_is_told_why(tmp_path):
-    from expman.sweeps.ray_trial import RayTerms, place_fault
+    from expman.sweeps.on_ray.ray_trial import RayTerms, place_fault
     file = write_sweep(tmp_path).with_name("mysettings.py")
 
     def fault(**changes: str) -> str | None:
@@ -164,8 +164,8 @@ def write_trial(folder: Path, *, number: int, status: str, values: list[float]) 
 @needs_ray
 @pytest.mark.parametrize(("rule", "mode"), [("median", "min"), ("median", "max"), ("asha", "min"), ("asha", "max")])
 def test_tunes_rules_know_trials_of_earlier_runs_and_ask_for_an_orderly_end(tmp_path, rule, mode):
-    from expman.sweeps.ray_pruning import ray_scheduler
-    from expman.sweeps.ray_trial import EPOCH, LOSS, as_loss
+    from expman.sweeps.on_ray.ray_pruning import ray_scheduler
+    from expman.sweeps.on_ray.ray_trial import EPOCH, LOSS, as_loss
     swept = load_sweep(write_sweep(tmp_path, ('mode = "min"', f'mode = "{mode}"'), added=(
         f'pruning = "{rule}"\npruning_grace_epochs = 2\npruning_min_trials = 3\npruning_reduction_factor = 2\n')))
     sign = 1 if mode == "min" else -1

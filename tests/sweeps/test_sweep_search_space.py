@@ -11,8 +11,17 @@ import pytest
 from hyperopt import hp, space_eval
 from hyperopt.pyll.stochastic import sample
 
-from expman.sweeps.search_space import (drawn_point, grid_points, hparams_at, hparams_of, is_expression, is_grid, labels_of,
-                                        point_fault, sample_hparams)
+from expman.sweeps.search.search_space import (
+    drawn_point,
+    grid_points,
+    hparams_at,
+    hparams_of,
+    is_expression,
+    is_grid,
+    labels_of,
+    point_fault,
+    sample_hparams,
+)
 
 
 def flat_space() -> dict:

@@ -17,8 +17,8 @@ from hyperopt import anneal, hp, rand, tpe
 from hyperopt.early_stop import no_progress_loss
 
 from expman.errors import UserCodeError, UserExceptionError
-from expman.sweeps.search_space import point_fault
-from expman.sweeps.suggestions import Suggestion, Suggestions
+from expman.sweeps.search.search_space import point_fault
+from expman.sweeps.search.suggestions import Suggestion, Suggestions
 from expman.sweeps.sweep_file import SWEEP_SETTINGS, Sweep
 
 ALGORITHMS = {"tpe": partial(tpe.suggest, verbose=False), "random": rand.suggest, "anneal": anneal.suggest}

@@ -19,9 +19,9 @@ from sweep_files import read_trials, write_sweep
 from training_runs import read_metrics
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import TrackingError
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 from expman.tracking.background_mirror import mirrored
 from expman.tracking.tracking_server import TrackingServer
 

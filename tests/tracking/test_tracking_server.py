@@ -14,7 +14,7 @@ from sweep_files import write_sweep
 
 import experiments_manager
 from expman.errors import TrackingError
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 from expman.tracking.run_content import RunContent, key
 from expman.tracking.tracking_server import TrackingServer
 

@@ -15,11 +15,11 @@ import tensorflow as tf
 from settings_files import write_experiment
 from training_runs import killed_within_an_epoch_and_restarted, read_metrics, start, untimed
 
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import SettingsError, UserCodeError
-from expman.settings import load_settings
+from expman.settings.loading import load_settings
+from expman.training.callbacks.plain_values import NotPlainError, from_json, to_json
 from expman.training.estimator import Estimator
-from expman.training.plain_values import NotPlainError, from_json, to_json
 
 UNSHUFFLED = ("dataset.shuffle(90) if shuffle_batches else dataset", "dataset")
 HEADER = "\npredict_using_smoothed_parameters = False\n"

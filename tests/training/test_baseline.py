@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from training_runs import read_metrics, untimed
 
 import experiments_manager
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 
 SHORT = ("nbEpoch = 2", "nbEpoch = 2\nbaseline = True")
 CLASSES = (

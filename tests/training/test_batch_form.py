@@ -8,7 +8,7 @@ import tensorflow as tf
 from settings_files import MODEL, write_experiment
 
 import experiments_manager
-from expman.training.batch_form import unbatched_fault, what_to_return
+from expman.training.data.batch_form import unbatched_fault, what_to_return
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
 RAGGED = "tf.data.Dataset.range(1, 49).map(lambda n: (tf.ones([n % 5 + 1, 3]), tf.ones([1]))).ragged_batch(batch_size)"

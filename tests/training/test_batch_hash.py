@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expman.training.batch_hash import batch_hash
+from expman.training.data.batch_hash import batch_hash
 
 BATCH = ({"image": tf.zeros([2, 3]), "name": tf.constant(["ab", "c"])}, tf.constant([0, 1]))
 

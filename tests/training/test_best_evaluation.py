@@ -10,8 +10,8 @@ import pytest
 from settings_files import write_experiment
 from training_runs import read_metrics
 
-from expman import commands
-from expman.settings import load_settings
+from expman import experiment_run as commands
+from expman.settings.loading import load_settings
 from expman.training.callbacks import console_progress
 from expman.training.callbacks.evaluation import Evaluation
 from expman.training.late_epochs import told_late_epochs

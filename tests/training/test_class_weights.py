@@ -14,13 +14,13 @@ from sklearn.utils.class_weight import compute_class_weight
 from training_runs import read_metrics, untimed
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import ExperimentError, TrainingError, UserCodeError
-from expman.settings import load_settings
-from expman.training import class_weights
+from expman.settings.loading import load_settings
+from expman.training.data import class_weights
+from expman.training.data.input_data import InputData
+from expman.training.data.labels_of_classes import weighted
 from expman.training.estimator import Estimator
-from expman.training.input_data import InputData
-from expman.training.labels_of_classes import weighted
 
 WEIGHTS = {0: 1.0, 1: 2.5, 2: 0.25}
 OWN_LOSS = ("def get_total_loss(predictions, labels, sample_weights):\n    return tf.reduce_mean(sample_weights * "

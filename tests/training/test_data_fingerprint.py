@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from expman.data_fingerprint import DataFile, FingerprintCancelledError, combined_hash, fingerprint_folder
-from expman.file_hash_cache import FileHashCache, FileVersion, user_cache
+from expman.records.data_fingerprint import DataFile, FingerprintCancelledError, combined_hash, fingerprint_folder
+from expman.records.file_hash_cache import FileHashCache, FileVersion, user_cache
 
 LONG_AGO_NS = 1_600_000_000 * 10**9
 CONTENTS = {"a.csv": b"1,2\n", "empty.bin": b"", "large.bin": bytes(range(256)) * 20_000, "below/deep er/ü 中.txt": b"text"}
@@ -151,8 +151,8 @@ def test_progress_is_told_when_hashing_takes_long(data, cache, caplog, monkeypat
             time.sleep(0.001)
         return "hash"
 
-    monkeypatch.setattr("expman.data_fingerprint._SECONDS_BETWEEN_MESSAGES", 0)
-    monkeypatch.setattr("expman.data_fingerprint._hash_file", hash_after_the_first_message)
+    monkeypatch.setattr("expman.records.data_fingerprint._SECONDS_BETWEEN_MESSAGES", 0)
+    monkeypatch.setattr("expman.records.data_fingerprint._hash_file", hash_after_the_first_message)
     with caplog.at_level(logging.INFO, "expman"):
         fingerprint(data, cache)
     assert "Data files hashed: 0 of 4, 0.0 of 0.0 GB." in caplog.text
@@ -176,7 +176,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(data, tmp_path, caplog):
 
 
 def test_processes_may_write_the_cache_at_once(tmp_path):
-    code = ("import sys; from pathlib import Path; from expman.file_hash_cache import FileHashCache, FileVersion\n"
+    code = ("import sys; from pathlib import Path; from expman.records.file_hash_cache import FileHashCache, FileVersion\n"
             "cache = FileHashCache(Path(sys.argv[1]))\n"
             "for number in range(50):\n"
             "    cache.store([(FileVersion(f'{sys.argv[2]}/{number}', 1, 2), f'{sys.argv[2]} {number}')])")

@@ -13,10 +13,10 @@ import pytest
 from settings_files import write_experiment
 
 import experiments_manager
-from expman import commands
-from expman.data_fingerprint import FingerprintCancelledError
-from expman.data_record import data_recorded
-from expman.experiment_folder import ExperimentFolder
+from expman import experiment_run as commands
+from expman.records.data_fingerprint import FingerprintCancelledError
+from expman.records.data_record import data_recorded
+from expman.records.experiment_folder import ExperimentFolder
 
 FILES = {"train/a.csv": b"1\n", "train/below/b c.csv": b"2\n", "val/c.csv": b"3\n"}
 FROM_FILES = ('default_rng(0 if raw_data_files_folder == "train" else 1)',
@@ -130,7 +130,7 @@ def test_a_failed_training_does_not_wait_for_the_data(tmp_path, monkeypatch):
         assert cancelled.wait(60), "the failure did not end the hashing"
         raise FingerprintCancelledError
 
-    monkeypatch.setattr("expman.data_record.fingerprint_folder", hash_until_cancelled)
+    monkeypatch.setattr("expman.records.data_record.fingerprint_folder", hash_until_cancelled)
     folder = write_identity(tmp_path)
     with pytest.raises(ZeroDivisionError):
         with data_recorded(folder, data_folders={"raw_data_dir_train": "train"}, first_batch_hashes=dict):

@@ -14,9 +14,9 @@ from conftest import ROOT
 from settings_files import write_experiment
 from training_runs import read_metrics
 
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import ExperimentFolderError
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
 

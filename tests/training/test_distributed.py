@@ -19,11 +19,11 @@ from settings_files import write_experiment
 from training_runs import SLOW, read_metrics, wait_for_epoch
 
 from expman.errors import TrainingError
-from expman.settings import load_settings
+from expman.settings.loading import load_settings
 from expman.tf_config import tf_config
-from expman.training.cluster import multi_worker_strategy
-from expman.training.replica_batches import part_of_batch
-from expman.training.replicas import check_replicas
+from expman.training.distribution.cluster import multi_worker_strategy
+from expman.training.distribution.replica_batches import part_of_batch
+from expman.training.distribution.replicas import check_replicas
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,7 @@ from expman.dry_run.dry_run import DryRun
 from expman.dry_run.patches import Patch, patched, patches_of
 from expman.dry_run.runner import run_dry
 from expman.errors import CheckError
-from expman.settings import load_settings
+from expman.settings.loading import load_settings
 from expman.training.checkpoints import CheckpointStore
 
 NAMES = [check.name for check in CHECKS]

@@ -14,12 +14,12 @@ from test_estimator import trained_estimator, validation_data, weights_and_avera
 from training_runs import read_metrics
 
 import experiments_manager
-from expman import commands
-from expman.experiment_folder import ExperimentFolder
+from expman import experiment_run as commands
+from expman.records.experiment_folder import ExperimentFolder
 from expman.training.callbacks.embedding_projector import EmbeddingProjector
 from expman.training.progress import TrainingProgress
-from expman.training.projector_files import metadata_table, sprite_image, tensor_bytes, write_projector
-from expman.training.projector_points import ProjectorPoints, collect_points
+from expman.training.tensorboard.projector_files import metadata_table, sprite_image, tensor_bytes, write_projector
+from expman.training.tensorboard.projector_points import ProjectorPoints, collect_points
 
 LARGEST_CHANGE = 1 / 30_000  # of the first value of a tensor, see tensor_bytes
 

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from settings_files import write_experiment
-from training_runs import read_metrics
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import read_metrics
 
 import experiments_manager
 from expman.errors import TrainingError
-from expman.experiment_folder import ExperimentFolder
-from expman.settings import load_settings
+from expman.records.experiment_folder import ExperimentFolder
+from expman.settings.loading import load_settings
 from expman.training.callbacks.evaluation import Evaluation
 from expman.training.estimator import Estimator
-from expman.training.learning_rate import learning_rate_schedule
 from expman.training.progress import TrainingProgress
+from expman.training.steps.learning_rate import learning_rate_schedule
 
 
 def read_events(path: Path) -> EventAccumulator:

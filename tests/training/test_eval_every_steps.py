@@ -12,13 +12,13 @@ from settings_files import write_experiment
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import read_metrics, untimed
 
-from expman import commands
-from expman.experiment_folder import ExperimentFolder
+from expman import experiment_run as commands
+from expman.records.experiment_folder import ExperimentFolder
+from expman.records.trial import Trial
 from expman.reports.metrics_table import read_metrics_table
-from expman.sweeps.pruning_rules import MedianStopping
-from expman.sweeps.trial import Trial
+from expman.sweeps.search.pruning_rules import MedianStopping
 from expman.tracking.run_content import RunContent
-from expman.training.execution_length import ending_at
+from expman.training.steps.execution_length import ending_at
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
 NOISY = (PIPELINE, '''noise = lambda x: x + np.random.normal(0, 0.1, x.shape).astype(np.float32)

@@ -17,7 +17,7 @@ from training_runs import SLOW, start, wait_for_epoch
 
 import experiments_manager
 from expman.errors import ExperimentError
-from expman.evaluation import evaluate
+from expman.experiment_evaluation import evaluate
 from expman.training.checkpoints import CheckpointStore
 from expman.training.progress import TrainingProgress
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from expman.training.execution_length import forward_seconds, steps_per_execution
+from expman.training.steps.execution_length import forward_seconds, steps_per_execution
 
 
 @pytest.mark.parametrize(("forward", "steps_per_epoch", "expected"), [

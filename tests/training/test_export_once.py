@@ -11,9 +11,9 @@ import tensorflow as tf
 from settings_files import write_experiment
 from training_runs import read_metrics
 
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import TrainingError
-from expman.experiment_folder import ExperimentFolder, exported_versions
+from expman.records.experiment_folder import ExperimentFolder, exported_versions
 from expman.training.estimator import Estimator
 
 # The steps of the first two epochs improve the model, those of the other three, which go uphill, spoil it.

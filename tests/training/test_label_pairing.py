@@ -10,7 +10,7 @@ from settings_files import write_experiment
 
 import experiments_manager
 from expman.errors import UserCodeError
-from expman.settings import load_settings
+from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
 
 FLAT_LABELS = ("y = slope * x.sum(axis=1, keepdims=True) + 1", "y = slope * x.sum(axis=1) + 1")

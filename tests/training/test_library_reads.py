@@ -17,10 +17,9 @@ from conftest import ROOT
 from settings_files import line_of, write_experiment
 from training_runs import read_metrics, untimed
 
-from expman import library_reads, user_files
 from expman.errors import UserCodeError
-from expman.settings import load_settings
-from expman.user_files import noticed_reads
+from expman.settings.loading import library_reads, load_settings, user_files
+from expman.settings.user_files import noticed_reads
 
 HERE = "from pathlib import Path\nHERE = Path(__file__).parent\n"
 MODEL = f'''

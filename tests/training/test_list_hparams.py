@@ -9,11 +9,11 @@ import pytest
 from settings_files import write_experiment
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import UsageError
-from expman.hparams import parse_assignments
-from expman.reports.comparison_table import compare
-from expman.reports.html_report import write_report
+from expman.reports.compare.comparison_table import compare
+from expman.reports.page.html_report import write_report
+from expman.settings.hparams import parse_assignments
 
 LISTS = ('"label": "a"}', '"label": "a", "layers": [4, 2], "sizes": (3, 3)}')
 MODEL = '''\

@@ -13,7 +13,7 @@ from serving_models import running_endpoints
 from settings_files import write_experiment
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import TrainingError
 from expman.training.lookup_tables import check_same_tables, table_hashes, table_layers
 

@@ -11,7 +11,7 @@ from settings_files import write_experiment
 from test_estimator import trained_estimator, weights_and_averages
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 
 RECORDER = '''
 save_model_variables_to_pandas = True

@@ -12,7 +12,7 @@ from settings_files import write_experiment
 from training_runs import read_metrics
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import TrainingError
 from expman.training.callbacks.stop_on_nan_loss import StopOnNanLoss
 from expman.training.progress import TrainingProgress

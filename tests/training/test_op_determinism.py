@@ -13,11 +13,11 @@ import tensorflow as tf
 from settings_files import write_experiment
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import SettingsError, TrainingError
-from expman.settings import load_settings
-from expman.training import devices
-from expman.training.op_determinism import is_deterministic, refuses_determinism, set_determinism
+from expman.settings.loading import load_settings
+from expman.training.distribution import devices
+from expman.training.steps.op_determinism import is_deterministic, refuses_determinism, set_determinism
 
 REFUSING_LOSS = ("def get_total_loss(predictions, labels):", '''\
 def refuse_determinism(value):

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from settings_files import MODEL, write_experiment
 
-from expman.experiment_folder import ExperimentFolder
-from expman.settings import load_settings
-from expman.training import devices
+from expman.records.experiment_folder import ExperimentFolder
+from expman.settings.loading import load_settings
+from expman.training.distribution import devices
 from expman.training.estimator import Estimator
 
 UNSHUFFLED = ("dataset.shuffle(90) if shuffle_batches else dataset", "dataset")

@@ -13,9 +13,9 @@ from settings_files import write_experiment
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import experiments_manager
-from expman.training import profile_trace
-from expman.training.profile_report import TRACED_SPAN, as_text, summarise
-from expman.training.profile_trace import ProfileEvent, read_events, write_trace
+from expman.training.profiling import profile_trace
+from expman.training.profiling.profile_report import TRACED_SPAN, as_text, summarise
+from expman.training.profiling.profile_trace import ProfileEvent, read_events, write_trace
 
 
 def run_profiled(folder: Path, added: str) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from settings_files import write_experiment
 
 import experiments_manager
-from expman.provenance import git_state
+from expman.records.provenance import git_state
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -79,7 +79,7 @@ def test_a_clean_repository_has_an_empty_diff(repository):
 
 
 def test_a_very_long_diff_is_cut_and_marked(repository, monkeypatch):
-    monkeypatch.setattr("expman.provenance._LONGEST_DIFF_CHARACTERS", 10)
+    monkeypatch.setattr("expman.records.provenance._LONGEST_DIFF_CHARACTERS", 10)
     (repository / "settings" / "model.py").write_text("x" * 100)
     state = git_state(repository)
     assert len(state["diff"]) == 10 and state["diff_is_cut"] is True

@@ -15,7 +15,7 @@ from conftest import ROOT
 from settings_files import write_experiment
 from training_runs import SLOW, read_metrics, start, untimed, wait_for_epoch
 
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import UsageError
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from settings_files import write_experiment
 from training_runs import read_metrics, untimed
 
-from expman.experiment_folder import ExperimentFolder, exported_versions
+from expman.records.experiment_folder import ExperimentFolder, exported_versions
 
 pytestmark = pytest.mark.slow
 

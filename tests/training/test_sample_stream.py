@@ -13,9 +13,9 @@ import pytest
 from settings_files import write_experiment
 from training_runs import killed_within_an_epoch_and_restarted, read_metrics, start, untimed
 
-from expman import commands
-from expman.settings import load_settings
-from expman.training.input_data import InputData
+from expman import experiment_run as commands
+from expman.settings.loading import load_settings
+from expman.training.data.input_data import InputData
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
 

@@ -13,7 +13,7 @@ from settings_files import write_experiment
 
 import experiments_manager
 from expman.errors import UserCodeError
-from expman.settings import load_settings
+from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
 
 _TRIPLES = ("from_tensor_slices((x, y))",

@@ -9,7 +9,7 @@ from settings_files import write_experiment
 from training_runs import read_metrics, untimed
 
 import experiments_manager
-from expman.training.step_loop import step_loop
+from expman.training.steps.step_loop import step_loop
 
 
 def numbers(count: int) -> tf.data.Dataset:

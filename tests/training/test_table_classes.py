@@ -14,9 +14,9 @@ from serving_models import running_endpoints
 from sklearn.dummy import DummyClassifier
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import UserCodeError
-from expman.experiment_folder import ExperimentFolder
+from expman.records.experiment_folder import ExperimentFolder
 
 EXAMPLE = ROOT / "examples" / "tabular" / "mysettings_table.py"
 

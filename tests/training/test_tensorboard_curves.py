@@ -11,7 +11,7 @@ from settings_files import write_experiment
 from tensorboard_server import LONGEST_WAIT_SECONDS, read_json, tensorboard
 from training_runs import read_metrics
 
-from expman import commands
+from expman import experiment_run as commands
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from training_runs import SLOW, killed_within_an_epoch_and_restarted, read_metri
 
 import experiments_manager
 from expman.errors import TrainingError, UserCodeError
-from expman.settings import load_settings
+from expman.settings.loading import load_settings
+from expman.training.distribution.replicas import check_replicas
 from expman.training.estimator import Estimator
-from expman.training.replicas import check_replicas
-from expman.training.weights_averaging import averages
+from expman.training.steps.weights_averaging import averages
 
 # Two parts that the user trains apart: `level` is a state of the step, as that of BEGAN is.
 MODEL = '''\

@@ -10,8 +10,8 @@ from settings_files import line_of, write_experiment
 from training_runs import read_metrics, untimed
 
 import experiments_manager
-from expman import commands
-from expman.training import unknown_length
+from expman import experiment_run as commands
+from expman.training.data import unknown_length
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
 ENDLESS = """def numbers():

@@ -16,10 +16,10 @@ from conftest import ROOT
 from settings_files import line_of, write_experiment
 from training_runs import read_metrics
 
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import SettingsError, UserCodeError
-from expman.experiment_folder import ExperimentFolder
-from expman.settings import load_settings
+from expman.records.experiment_folder import ExperimentFolder
+from expman.settings.loading import load_settings
 
 BESIDE = '''
 import json

@@ -7,9 +7,9 @@ import pytest
 from settings_files import write_experiment
 
 import experiments_manager
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import ExperimentError
-from expman.settings import load_settings
+from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
 
 LOSS = '''def get_total_loss(predictions, labels):

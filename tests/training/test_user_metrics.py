@@ -9,7 +9,7 @@ import tensorflow as tf
 from settings_files import line_of, write_experiment
 
 from expman.errors import UserCodeError
-from expman.settings import load_settings
+from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
 
 CLASSES = [("n_outputs = 1", "n_outputs = 3"),

@@ -12,10 +12,10 @@ from settings_files import write_experiment
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import read_metrics, untimed
 
-from expman import commands
+from expman import experiment_run as commands
 from expman.errors import SettingsError, TrainingError, UserCodeError
-from expman.evaluation import evaluate
-from expman.settings import load_settings
+from expman.experiment_evaluation import evaluate
+from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
 
 FOLDERS = ["train", "val", "lab1", "lab2"]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from expman.training import weights_averaging
+from expman.training.steps import weights_averaging
 
 
 def _trained(num_steps, *, decay, accumulation=None):

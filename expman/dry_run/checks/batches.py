@@ -11,10 +11,10 @@ from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
 from expman.dry_run.resize_record import PIPELINE
 from expman.errors import ExperimentError
-from expman.settings import Settings
-from expman.training.class_weights import with_class_weights
-from expman.training.devices import model_device
-from expman.training.input_data import InputData
+from expman.settings.loading import Settings
+from expman.training.data.class_weights import with_class_weights
+from expman.training.data.input_data import InputData
+from expman.training.distribution.devices import model_device
 
 
 def check_batches(run: DryRun) -> Finding:

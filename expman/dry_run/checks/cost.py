@@ -14,9 +14,9 @@ from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
 from expman.dry_run.fitting import fit_steps
 from expman.dry_run.quantities import duration, size
-from expman.training.input_data import InputData
-from expman.training.replica_batches import passes
-from expman.training.weights_averaging import notice_of_short_training
+from expman.training.data.input_data import InputData
+from expman.training.distribution.replica_batches import passes
+from expman.training.steps.weights_averaging import notice_of_short_training
 
 _MEASURED_SECONDS = 2.0
 _MOST_STEPS = 1_000_000

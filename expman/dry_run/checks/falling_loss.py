@@ -12,8 +12,8 @@ from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
 from expman.dry_run.fitting import fit_steps
 from expman.errors import CheckError
-from expman.settings import Settings
-from expman.training.optimizer_group import OptimizerGroup
+from expman.settings.loading import Settings
+from expman.training.steps.optimizer_group import OptimizerGroup
 
 _NUM_STEPS = 40
 _LEAST_STEPS = 8

@@ -8,9 +8,9 @@ from expman.dry_run.batch_description import not_finite_tensors
 from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
 from expman.errors import CheckError
+from expman.training.data.input_data import InputData
+from expman.training.distribution.replica_batches import passes
 from expman.training.estimator import Estimator
-from expman.training.input_data import InputData
-from expman.training.replica_batches import passes
 
 
 def check_forward(run: DryRun) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expman.client import run_experiment_client
+from expman.client.model_client import run_experiment_client
 from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
 from expman.dry_run.server_process import served_in_a_process

@@ -5,9 +5,9 @@ from __future__ import annotations
 from expman.dry_run.check import Finding
 from expman.dry_run.dry_run import DryRun
 from expman.dry_run.patches import patched, patches_of
-from expman.experiment_folder import ExperimentFolder
-from expman.settings import load_settings
-from expman.training.devices import use_gpus
+from expman.records.experiment_folder import ExperimentFolder
+from expman.settings.loading import load_settings
+from expman.training.distribution.devices import use_gpus
 
 
 def check_settings(run: DryRun) -> Finding:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from expman.saved_models.status import Code, StatusError
+from expman.wire.status import Code, StatusError
 
 _LOGGER = logging.getLogger(__name__)
 

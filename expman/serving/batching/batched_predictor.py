@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expman.saved_models.predictor import Predictor
-from expman.saved_models.status import Code, StatusError, check_time_is_left
+from expman.runtimes.predictor import Predictor
 from expman.serving.batching.batch_queue import BatchQueue, Task, time_is_over
 from expman.serving.batching.batching_parameters import BatchingParameters
 from expman.serving.batching.joined_tensors import batch_size, joined_feeds, parted_outputs
+from expman.wire.status import Code, StatusError, check_time_is_left
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef

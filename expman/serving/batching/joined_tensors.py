@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from expman.saved_models.status import Code, StatusError
+from expman.wire.status import Code, StatusError
 
 _MAX_PADDED_DIMENSIONS = 6  # As TensorFlow's own padding has it.
 

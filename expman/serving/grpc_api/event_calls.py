@@ -21,7 +21,7 @@ import grpc
 from grpc import _server
 from grpc._cython import cygrpc
 
-from expman.saved_models.status import Code
+from expman.wire.status import Code
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.metrics import observe_request
+from expman.wire.status import Code, StatusError
 
 CANCELLED = "the caller has cancelled the request"
 

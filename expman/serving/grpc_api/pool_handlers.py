@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import grpc
 
-from expman.saved_models.status import Code
 from expman.serving.grpc_api.method import Method
+from expman.wire.status import Code
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from expman.protos import predict_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.grpc_api.event_calls import EventCall
 from expman.serving.grpc_api.exchange import CANCELLED, Exchange
 from expman.serving.grpc_api.method import Method
 from expman.serving.inference.inference import Inference
 from expman.serving.inference.predict import Prediction
 from expman.serving.inference.predict_answer import PredictAnswer
+from expman.wire.protos import predict_pb2
+from expman.wire.status import Code, StatusError
 
 # Larger requests are not decoded in gRPC's thread, where all others would wait for it.
 _LARGE_BYTES = 65536

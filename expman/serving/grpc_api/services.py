@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from expman.protos import (
+from expman.serving.grpc_api.method import Method
+from expman.serving.grpc_api.predict_method import predict_method
+from expman.serving.inference.inference import Inference
+from expman.wire.protos import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -10,9 +13,6 @@ from expman.protos import (
     model_management_pb2,
     regression_pb2,
 )
-from expman.serving.grpc_api.method import Method
-from expman.serving.grpc_api.predict_method import predict_method
-from expman.serving.inference.inference import Inference
 
 PREDICTION_SERVICE = "tensorflow.serving.PredictionService"
 MODEL_SERVICE = "tensorflow.serving.ModelService"

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from expman.protos import input_pb2
-from expman.saved_models.predictor import Predictor
-from expman.saved_models.status import Code, StatusError
+from expman.runtimes.predictor import Predictor
+from expman.wire.protos import input_pb2
+from expman.wire.status import Code, StatusError
 
 
 def run_on_examples(predictor: Predictor, examples: input_pb2.Input, *, input_tensors: Collection[str],

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from expman.protos import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    inference_pb2,
-    model_management_pb2,
-    predict_pb2,
-    regression_pb2,
-)
 from expman.errors import ServingError
-from expman.saved_models.status import Code, StatusError
 from expman.serving.inference.classify import classification_result, classification_signature
 from expman.serving.inference.examples import run_on_examples
 from expman.serving.inference.model_spec import answered_spec, wanted_model, wanted_signature, wanted_version
@@ -22,6 +12,16 @@ from expman.serving.inference.predict_answer import PredictAnswer
 from expman.serving.inference.regress import regression_result, regression_signature
 from expman.serving.models.model_config import model_configs
 from expman.serving.models.model_store import ModelStore, ServedVersion, VersionStatus
+from expman.wire.protos import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+from expman.wire.status import Code, StatusError
 
 _METADATA_FIELD = "signature_def"
 _NO_SIGNATURE = "No signature was found with the name: {}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from expman.protos import model_pb2
-from expman.saved_models.status import Code, StatusError
+from expman.wire.protos import model_pb2
+from expman.wire.status import Code, StatusError
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef

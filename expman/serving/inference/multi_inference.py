@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from expman.protos import inference_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.inference import classify, regress
 from expman.serving.inference.example_signature import ExampleSignature
 from expman.serving.inference.examples import run_on_examples
 from expman.serving.inference.model_spec import answered_spec, wanted_signature
+from expman.wire.protos import inference_pb2
+from expman.wire.status import Code, StatusError
 
 if TYPE_CHECKING:
     from expman.serving.models.model_store import ServedVersion

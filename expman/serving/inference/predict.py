@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expman.saved_models.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
-from expman.saved_models.status import Code, StatusError
-from expman.saved_models.tensor_codec import to_numpy
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.inference.model_spec import wanted_signature
 from expman.serving.inference.predict_answer import PredictAnswer
+from expman.wire.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
+from expman.wire.status import Code, StatusError
+from expman.wire.tensor_codec import to_numpy
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.tensor_pb2 import TensorProto

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from expman.protos import model_pb2, predict_pb2
-from expman.saved_models.tensor_codec import serialized_tensor
-from expman.saved_models.varints import varint
+from expman.wire.protos import model_pb2, predict_pb2
+from expman.wire.tensor_codec import serialized_tensor
+from expman.wire.varints import varint
 
 _LENGTH_DELIMITED = 2
 _FIELDS = predict_pb2.PredictResponse.DESCRIPTOR.fields_by_name

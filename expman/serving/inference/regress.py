@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expman.protos import regression_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.inference.example_signature import ExampleSignature, shape_text
+from expman.wire.protos import regression_pb2
+from expman.wire.status import Code, StatusError
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from expman.protos import prediction_log_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.inference.inference import Inference
+from expman.wire.protos import prediction_log_pb2
+from expman.wire.status import Code, StatusError
 
 if TYPE_CHECKING:
     from expman.serving.models.model_store import ServedVersion

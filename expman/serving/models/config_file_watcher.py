@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 from expman.errors import ServingError
-from expman.saved_models.status import StatusError
 from expman.serving.models.model_config import read_model_configs
 from expman.serving.models.model_store import ModelStore
+from expman.wire.status import StatusError
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expman.errors import ServingError
-from expman.protos import model_server_config_pb2
 from expman.serving.config_files import read_text_message
 from expman.serving.models.version_policy import LatestVersions, VersionPolicy, version_policy
+from expman.wire.protos import model_server_config_pb2
 
 if TYPE_CHECKING:
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig

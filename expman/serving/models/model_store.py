@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from expman.errors import ServingError
-from expman.saved_models.predictor import Predictor
-from expman.saved_models.status import Code, StatusError
+from expman.runtimes.predictor import Predictor
 from expman.serving.models.load_failures import LoadFailures
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_versions import ModelVersions
 from expman.serving.models.served_version import ServedVersion
 from expman.serving.models.version_status import VersionStatus
+from expman.wire.status import Code, StatusError
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from expman.errors import ExperimentError
-from expman.saved_models.status import Code, StatusError
 from expman.serving.models.load_failures import LoadFailures
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.routes import Routes
 from expman.serving.models.served_version import ServedVersion
 from expman.serving.models.version_folders import Fingerprint, fingerprint, version_folders
 from expman.serving.models.version_status import VersionState, VersionStatus
+from expman.wire.status import Code, StatusError
 
 _LOGGER = logging.getLogger(__name__)
 

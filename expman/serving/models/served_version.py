@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
-from expman.saved_models.predictor import Predictor
+from expman.runtimes.predictor import Predictor
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from expman.saved_models.status import Code
+from expman.wire.status import Code
 
 
 class VersionState(enum.IntEnum):

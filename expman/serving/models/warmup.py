@@ -8,9 +8,9 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from expman.protos import prediction_log_pb2
-from expman.saved_models.status import Code, StatusError
-from expman.serving.models.tf_records import read_records
+from expman.wire.protos import prediction_log_pb2
+from expman.wire.status import Code, StatusError
+from expman.wire.tf_records import read_records
 
 _LOGGER = logging.getLogger(__name__)
 

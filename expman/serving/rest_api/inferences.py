@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 
 from aiohttp import hdrs, web
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.batching.batch_queue import time_is_over
 from expman.serving.inference.predict_answer import PredictAnswer
 from expman.serving.metrics import observe_request
@@ -19,6 +18,7 @@ from expman.serving.rest_api.json_api import JsonApi
 from expman.serving.rest_api.json_predictions import JsonPrediction, Outputs, are_written_at_once
 from expman.serving.rest_api.paths import PREDICT, ModelPath
 from expman.serving.rest_api.request_bodies import accepts_gzip, decoded_body, gzipped
+from expman.wire.status import Code, StatusError
 
 # Larger bodies are not read in the event loop, where all others would wait for it: this much takes a tenth of a millisecond
 # as a list of floats, and two milliseconds as lists that are nested as deeply as can be.

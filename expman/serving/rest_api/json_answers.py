@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format
 
-from expman.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, regression_pb2
-from expman.saved_models.data_types import NUMBER_OF_NUMPY_DTYPE
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.json_numbers import number_texts
 from expman.serving.rest_api.json_tensors import type_name
+from expman.wire.data_types import NUMBER_OF_NUMPY_DTYPE
+from expman.wire.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, regression_pb2
+from expman.wire.status import Code, StatusError
 
 _BYTES_SUFFIX = "_bytes"
 _INDENT = "    "

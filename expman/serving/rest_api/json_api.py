@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expman.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, regression_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.inference.inference import Inference
 from expman.serving.inference.model_spec import DEFAULT_SIGNATURE_NAME
 from expman.serving.inference.predict import Prediction
@@ -29,6 +27,8 @@ from expman.serving.rest_api.json_requests import (
     signature_name,
 )
 from expman.serving.rest_api.paths import ModelPath
+from expman.wire.protos import classification_pb2, get_model_metadata_pb2, get_model_status_pb2, regression_pb2
+from expman.wire.status import Code, StatusError
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import numpy as np
 import orjson
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.json_numbers import number_texts
+from expman.wire.status import Code, StatusError
 
 # TensorFlow Serving repeats the whole value in its message, whatever its size.
 _LONGEST_QUOTED_TEXT = 512

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expman.protos import example_pb2, input_pb2
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.json_documents import json_text, json_type_name
 from expman.serving.rest_api.json_tensors import array_of, array_or_none, base64_bytes, is_base64
+from expman.wire.protos import example_pb2, input_pb2
+from expman.wire.status import Code, StatusError
 
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo

@@ -10,10 +10,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from expman.protos import types_pb2
-from expman.saved_models.data_types import NUMPY_DTYPE_OF_NUMBER, STRING_NUMBER
-from expman.saved_models.status import Code, StatusError
 from expman.serving.rest_api.json_documents import json_text, json_type_name
+from expman.wire.data_types import NUMPY_DTYPE_OF_NUMBER, STRING_NUMBER
+from expman.wire.protos import types_pb2
+from expman.wire.status import Code, StatusError
 
 _MOST_DIMENSIONS = 64  # NumPy's limit.
 _BASE64_KEY = "b64"

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from expman.protos import model_pb2
-from expman.saved_models.status import Code, StatusError
+from expman.wire.protos import model_pb2
+from expman.wire.status import Code, StatusError
 
 _VERSION = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _METHOD = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<action>classify|regress|predict)", re.IGNORECASE)

@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 
 from aiohttp import hdrs, web
 
-from expman.saved_models.status import Code, StatusError
 from expman.serving.metrics import REQUESTS
 from expman.serving.models.model_store import ModelStore
 from expman.serving.rest_api.inferences import Inferences
@@ -17,6 +16,7 @@ from expman.serving.rest_api.json_answers import error_answer
 from expman.serving.rest_api.json_api import JsonApi
 from expman.serving.rest_api.paths import METADATA, READY, STATUS, ModelPath, parse_model_path
 from expman.serving.rest_api.request_bodies import patience_seconds, read_body
+from expman.wire.status import Code, StatusError
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from expman.errors import ExperimentFolderError
-from expman.experiment_folder import read_json, write_json
-from expman.training.callback_state import CallbackState
+from expman.records.experiment_folder import read_json, write_json
+from expman.settings.user_module import user_code
+from expman.training.callbacks.callback_state import CallbackState
 from expman.training.progress import TrainingProgress
-from expman.user_module import user_code
 
 _LOGGER = logging.getLogger(__name__)
 _STATES = "addon_callbacks.json"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from expman.training.epoch_sums import EpochSums
-from expman.training.seeds import seed_epoch
+from expman.training.steps.epoch_sums import EpochSums
+from expman.training.steps.seeds import seed_epoch
 
 
 class EpochStart(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import keras
 
 from expman.training.progress import TrainingProgress
-from expman.training.seeds import kept_generators
+from expman.training.steps.seeds import kept_generators
 
 
 class Evaluation(keras.callbacks.Callback):

@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from expman.epochs_done import EPOCHS_DONE
-from expman.experiment_folder import write_atomically
+from expman.records.epochs_done import EPOCHS_DONE
+from expman.records.experiment_folder import write_atomically
 from expman.training.progress import TrainingProgress
 
 _FIRST_COLUMNS = ("epoch", "step", "seconds", "learning_rate", "loss")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas
 
-from expman.experiment_folder import write_atomically
-from expman.training.after_evaluations import AfterEvaluations
+from expman.records.experiment_folder import write_atomically
+from expman.training.callbacks.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 _COLUMNS = ("epoch", "step", "variable", "shape", "values", "averaged_values")

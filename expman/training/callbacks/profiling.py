@@ -7,9 +7,9 @@ import logging
 import keras
 import tensorflow as tf
 
-from expman.experiment_folder import ExperimentFolder, write_atomically
-from expman.training.profile_report import TRACED_SPAN, as_text, summarise
-from expman.training.profile_trace import read_events, write_trace
+from expman.records.experiment_folder import ExperimentFolder, write_atomically
+from expman.training.profiling.profile_report import TRACED_SPAN, as_text, summarise
+from expman.training.profiling.profile_trace import read_events, write_trace
 from expman.training.progress import TrainingProgress
 
 _LOGGER = logging.getLogger(__name__)

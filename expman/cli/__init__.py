@@ -1,0 +1,1 @@
+"""The program `experiments_manager`: one file a command."""

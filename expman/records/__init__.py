@@ -1,0 +1,1 @@
+"""Names, writes and reads the files of experiments' and sweeps' folders."""

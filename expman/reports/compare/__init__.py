@@ -1,0 +1,1 @@
+"""Shows experiments as a table, and what differs between two."""

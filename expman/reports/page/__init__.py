@@ -1,0 +1,1 @@
+"""Writes an HTML page of experiments or of a sweep."""

@@ -1,0 +1,1 @@
+"""What a settings file may say, and how the user's files are loaded."""

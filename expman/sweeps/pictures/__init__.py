@@ -1,0 +1,1 @@
+"""Draws what the trials of a sweep have found."""

@@ -1,0 +1,1 @@
+"""Runs trials in processes of their own on this machine."""

@@ -1,0 +1,29 @@
+"""Imported once by the process from which all trials are forked, so that none of them has to import TensorFlow.
+
+No device is looked for and no TensorFlow context is made here: neither survives a fork.
+"""
+
+import gc
+import sys
+
+from expman.records.provenance import installed_packages
+from expman.runtimes.tensorflow_notices import hidden_notices, import_tensorflow
+from expman.settings.user_traceback import is_user_file
+
+import_tensorflow()
+with hidden_notices():
+    import tensorboard.summary  # noqa: F401  tf.summary imports it with the first scalar
+
+    import expman.experiment_run  # noqa: F401
+    import expman.records.data_record  # noqa: F401
+    import expman.training.estimator  # noqa: F401
+installed_packages()  # remembers them
+for module in list(sys.modules.values()):
+    is_user_file(getattr(module, "__file__", None) or "")  # remembers their folders
+gc.collect()
+gc.freeze()  # the garbage collector of a trial leaves alone what all trials share
+
+# Lets TensorFlow register its kernels, which it would do in each trial. Last, since its public interface has nothing for it.
+from tensorflow.python.framework.kernels import get_registered_kernels_for_op  # noqa: E402
+
+get_registered_kernels_for_op("Const")

@@ -1,0 +1,1 @@
+"""Reads what the user's input pipelines give, and watches over it."""

@@ -1,0 +1,1 @@
+"""Shares a training among devices and machines."""

@@ -1,0 +1,83 @@
+"""Means over the replicas of a distribution strategy, each weighed by its number of samples."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.losses import loss as loss_module  # there is no public way to turn its scaling off
+
+from expman.errors import TrainingError
+from expman.settings.loading import Settings
+
+
+def mean_over_replicas(values: Sequence[Any], *, num_samples: tf.Tensor) -> tuple[list[Any], tf.Tensor]:
+    """Averages what the replicas found over the samples of all; to be called by a replica.
+
+    Arguments:
+        values: tensors, `tf.IndexedSlices` or None, each a mean over the samples of this replica.
+        num_samples: how many samples that is, an int scalar.
+
+    Returns:
+        The means over the whole batch, and its number of samples.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return list(values), num_samples
+    present = [value for value in values if value is not None]
+    sums = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, [
+        tf.cast(num_samples, tf.float32), *(_times(value, num_samples) for value in present)]))
+    total = next(sums)
+    return [None if value is None else _times(next(sums), 1 / total) for value in values], total
+
+
+def check_replicas(settings: Settings, *, num_replicas: int) -> None:
+    """Refuses settings that several replicas cannot follow.
+
+    Raises:
+        TrainingError: there are several replicas and such a setting.
+    """
+    faults = {
+        "steps_per_execution": ((settings.steps_per_execution or 1) > 1, "TensorFlow runs one step at a time: remove it"),
+        "gradient_accumulation_steps": (settings.gradient_accumulation_steps > 1,
+                                        "Keras cannot accumulate there: set it to 1, and a larger batch_size"),
+        "random_seed": (settings.random_seed is None, "all must draw the same order of the data: set it")}
+    found = [f"{name} = {getattr(settings, name)} does not go with {num_replicas} devices: {remedy}."
+             for name, (is_wrong, remedy) in faults.items() if is_wrong]
+    if settings.defines("train_step"):
+        found.append(f"{settings.place_of('train_step')}: train_step does not go with {num_replicas} devices, which would not "
+                     "share their gradients: use one device, or remove train_step.")
+    if num_replicas > 1 and found:
+        raise TrainingError("\n".join(found))
+
+
+def take_gradients_as_averaged(optimizer: keras.optimizers.Optimizer) -> None:
+    """Makes an optimizer use the gradients as it gets them.
+
+    Keras sums the gradients of the replicas after it has clipped those of each by itself, which is another norm than that
+    of the whole batch. Here they are averaged before.
+    """
+    optimizer._all_reduce_sum_gradients = list  # takes and returns pairs (gradient, variable)
+
+
+@contextlib.contextmanager
+def keras_losses_as_means() -> Iterator[None]:
+    """Has Keras' loss objects give the mean over the samples of a replica.
+
+    Keras divides it by the number of replicas, for sums of gradients; here the replicas' means are averaged.
+    """
+    scale = loss_module.scale_loss_for_distribution
+    loss_module.scale_loss_for_distribution = lambda value: value
+    try:
+        yield
+    finally:
+        loss_module.scale_loss_for_distribution = scale
+
+
+def _times(value: Any, factor: Any) -> Any:
+    if isinstance(value, tf.IndexedSlices):
+        return tf.IndexedSlices(_times(value.values, factor), value.indices, value.dense_shape)
+    return value * tf.cast(factor, value.dtype)

@@ -1,0 +1,1 @@
+"""Tries the experiment on its first batches, before anything is written."""

@@ -1,0 +1,1 @@
+"""Traces some steps of a training, and tells where their time goes."""

@@ -1,0 +1,1 @@
+"""What a training step and an evaluation step compute, in the graph."""

@@ -1,0 +1,1 @@
+"""Writes what TensorBoard shows beside the scalars."""

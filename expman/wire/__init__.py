@@ -1,0 +1,1 @@
+"""The messages of TensorFlow Serving's protocol and the values in them, without TensorFlow."""
