@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from settings_files import write_experiment
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.project import ROOT
+from tests.support.settings_files import write_experiment
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # the tests' experiments are nobody else's
 

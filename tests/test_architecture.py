@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+from tests.support.project import ROOT
 
 FORBIDDEN = {
     "expman/saved_models": ("expman.training", "expman.sweeps", "expman.export", "expman.settings.loading", "expman.dry_run",

@@ -8,9 +8,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from settings_files import MODEL, line_of, write_experiment
 
 import experiments_manager
+from tests.support.settings_files import MODEL, line_of, write_experiment
 
 MODEL_BODY = MODEL[MODEL.index("    hidden"):]
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"

@@ -17,15 +17,15 @@ from typing import Any
 import grpc
 import pytest
 import yaml
-from conftest import ROOT
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_architecture import imported_modules
 
 from expman.serving.endpoint import available_port
 from expman.serving.grpc_api import grpc_server
 from expman.serving.server_flags import FLAGS, parse_flags
+from tests.support.project import ROOT
+from tests.test_architecture import imported_modules
 
 CONTAINERS = ROOT / "containers"
 DOCKERFILES = sorted(CONTAINERS.glob("*.Dockerfile"))

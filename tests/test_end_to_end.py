@@ -12,11 +12,11 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from conftest import ROOT
-from settings_files import write_experiment
-from training_runs import SLOW, start, wait_for_epoch
 
 from expman.records.experiment_folder import exported_versions
+from tests.support.project import ROOT
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import SLOW, start, wait_for_epoch
 
 
 def start_server(folder: Path, *flags: str) -> tuple[subprocess.Popen, int]:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from serving_models import free_port
-from settings_files import write_experiment
 
 from expman.records.running_servers import announced, newest_server
+from tests.support.project import ROOT
+from tests.support.serving_models import free_port
+from tests.support.settings_files import write_experiment
 
 SESSION_NAME = "my model: 50 % é/ü"
 MODEL_NAME = "my-model-50-"

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from csv_files import written
 
 from data_pipelines.csv import windows as csv_windows
 from data_pipelines.unreadable_files import UnreadableFileError
 from DataProvider_input_pipeline import FileListProcessor_csv_lines, FileListProcessor_csv_time_series, VocabularyColumn
+from tests.support.csv_files import written
 
 
 def read(file, **options) -> np.ndarray:

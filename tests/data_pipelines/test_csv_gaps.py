@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from csv_files import windows, written
 
 from data_pipelines.csv import windows as csv_windows
 from DataProvider_input_pipeline import (
@@ -15,6 +14,7 @@ from DataProvider_input_pipeline import (
     NumericColumn,
     VocabularyColumn,
 )
+from tests.support.csv_files import windows, written
 
 
 def recording(seed: int) -> pd.DataFrame:

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from csv_files import windows, write_table, written
 
 from data_pipelines.csv import windows as csv_windows
 from DataProvider_input_pipeline import BucketColumn, FileListProcessor_csv_lines, NumericColumn, VocabularyColumn
+from tests.support.csv_files import windows, write_table, written
 
 COLUMNS = ["age", VocabularyColumn("job", ["clerk", "été", "cook"]), BucketColumn("age", [18, 65]),
            NumericColumn("pay", normaliser=(1000, 50), default=1000)]

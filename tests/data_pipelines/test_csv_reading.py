@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from csv_files import sensor_table, write_table, written
 
 from data_pipelines.csv import parsing as csv_parsing
 from data_pipelines.csv import reading as csv_reading
@@ -22,6 +21,7 @@ from data_pipelines.csv.parsing import CsvParser, end_of_rows
 from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable
 from data_pipelines.unreadable_files import UnreadableFileError
 from DataProvider_input_pipeline import FileListProcessor_csv_time_series
+from tests.support.csv_files import sensor_table, write_table, written
 
 
 def rows_of(files: list[Path], **arguments: object) -> list[tuple]:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from csv_files import sensor_table, windows, write_table, written
 
 from data_pipelines.csv import windows as csv_windows
 from data_pipelines.csv.windows import PIECE_BYTES, piece_bytes_for
 from DataProvider_input_pipeline import FileListProcessor_csv_time_series
+from tests.support.csv_files import sensor_table, windows, write_table, written
 
 
 def all_of(dataset: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:

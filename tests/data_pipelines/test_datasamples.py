@@ -14,7 +14,9 @@ import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 
-SAMPLES = Path(__file__).resolve().parent.parent.parent / "datasamples"
+from tests.support.project import ROOT
+
+SAMPLES = ROOT / "datasamples"
 README = (SAMPLES / "README.md").read_text(encoding="utf-8")
 MB = 1_000_000
 EXERCISES = {"PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"}

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from settings_files import write_experiment
 
 import experiments_manager
 from data_pipelines.images.class_balancing import balanced_order
 from DataProvider_input_pipeline import FileListProcessor_image_classification, class_names_of
 from expman.errors import TrainingError
+from tests.support.settings_files import write_experiment
 
 COUNTS = {"chat noir": 2, "âne": 7, "鸟": 3}
 

@@ -21,6 +21,7 @@ from DataProvider_input_pipeline import (
     FileListProcessor_Semantic_Segmentation,
     read_image,
 )
+from tests.support.project import ROOT
 
 TRANSPOSITIONS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
                   5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
@@ -258,5 +259,5 @@ def test_a_missing_rasterio_is_told_with_the_line_that_installs_it(monkeypatch, 
 
 
 def test_the_install_line_names_a_file_that_pins_rasterio():
-    lines = (Path(__file__).parent.parent.parent / "requirements-rasterio.txt").read_text().split()
+    lines = (ROOT / "requirements-rasterio.txt").read_text().split()
     assert lines == [f"rasterio=={rasterio.__version__}"]

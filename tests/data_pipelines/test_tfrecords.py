@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
-from settings_files import write_experiment
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 import experiments_manager
 from data_pipelines import tfrecords
 from data_pipelines.batches import cached
 from DataProvider_input_pipeline import read_tfrecords, write_tfrecords
+from tests.support.project import ROOT
+from tests.support.settings_files import write_experiment
 
 NUM_SAMPLES = 50
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from example_files import ask_served_model, number_after
+
+from tests.support.example_files import ask_served_model, number_after
+from tests.support.project import ROOT
 
 FOLDER = ROOT / "experiments" / "1Dsignals_clustering" / "pretrained"
 

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from settings_files import line_of
 
 from expman.errors import SettingsError, UserExceptionError
 from expman.settings.vocabulary import REQUIRED
 from expman.sweeps.sweep_file import SWEEP_SETTINGS, load_sweep, sweep_table
+from tests.support.project import ROOT
+from tests.support.settings_files import line_of
 
 SWEEP = '''\
 from hyperopt import hp

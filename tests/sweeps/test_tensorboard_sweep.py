@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import find_all, needs_browser, open_browser
-from sweep_files import read_trials, write_sweep
-from tensorboard_server import LONGEST_WAIT_SECONDS, tensorboard
 
 import experiments_manager
+from tests.support.browser import find_all, needs_browser, open_browser
+from tests.support.sweep_files import read_trials, write_sweep
+from tests.support.tensorboard_server import LONGEST_WAIT_SECONDS, tensorboard
 
 NUM_TRIALS = 2
 SHOWN_DIGITS = 1e-4  # the tab rounds to five digits

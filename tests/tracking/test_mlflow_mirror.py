@@ -14,9 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from settings_files import write_experiment
-from sweep_files import read_trials, write_sweep
-from training_runs import read_metrics
 
 import experiments_manager
 from expman import experiment_run as commands
@@ -24,12 +21,14 @@ from expman.errors import TrackingError
 from expman.records.experiment_folder import ExperimentFolder
 from expman.tracking.background_mirror import mirrored
 from expman.tracking.tracking_server import TrackingServer
+from tests.support.settings_files import write_experiment
+from tests.support.sweep_files import read_trials, write_sweep
+from tests.support.training_runs import read_metrics
 
 mlflow = pytest.importorskip("mlflow", reason="needs MLflow and its server: pip install -r requirements-test.txt")
 
-from mlflow_server import MlflowServer  # noqa: E402
-
 from expman.tracking.__main__ import main as send_later  # noqa: E402
+from tests.support.mlflow_server import MlflowServer  # noqa: E402
 
 OWN_COLUMNS = ("epoch", "seconds", "learning_rate", "loss", "val_loss", "val_mae", "val_rmse")
 
@@ -132,7 +131,7 @@ def test_an_interrupted_experiment_goes_on_in_the_same_run_without_a_step_twice(
                             ('return {"mae"', 'return {"top@1": tf.constant(float("nan")), "mae"'), added="""
 
 def addon_callbacks():
-    from training_runs import Interrupt
+    from tests.support.training_runs import Interrupt
     return [Interrupt()]
 """)
     with pytest.raises(KeyboardInterrupt):

@@ -9,14 +9,14 @@ import socket
 import threading
 
 import pytest
-from settings_files import write_experiment
-from sweep_files import write_sweep
 
 import experiments_manager
 from expman.errors import TrackingError
 from expman.records.experiment_folder import ExperimentFolder
 from expman.tracking.run_content import RunContent, key
 from expman.tracking.tracking_server import TrackingServer
+from tests.support.settings_files import write_experiment
+from tests.support.sweep_files import write_sweep
 
 needs_mlflow = pytest.mark.skipif(importlib.util.find_spec("mlflow") is None,
                                   reason="needs MLflow: pip install -r requirements-mlflow.txt")

@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-from settings_files import write_experiment
-from training_runs import read_metrics
 
 from expman import experiment_run as commands
 from expman.settings.loading import load_settings
@@ -16,6 +14,8 @@ from expman.training.callbacks import console_progress
 from expman.training.callbacks.evaluation import Evaluation
 from expman.training.late_epochs import told_late_epochs
 from expman.training.progress import TrainingProgress
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import read_metrics
 
 # Learns nothing: the first evaluation stays the best.
 STUCK = (('initial_learning_rate = hparams["learningRate"]', "initial_learning_rate = 1e-30"),)

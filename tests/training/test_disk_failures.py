@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from conftest import ROOT
-from settings_files import write_experiment
-from training_runs import read_metrics
 
 from expman import experiment_run as commands
 from expman.errors import ExperimentFolderError
 from expman.records.experiment_folder import ExperimentFolder
+from tests.support.project import ROOT
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import read_metrics
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
 

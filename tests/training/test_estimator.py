@@ -9,9 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from settings_files import write_experiment
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import read_metrics
 
 import experiments_manager
 from expman.errors import TrainingError
@@ -21,6 +19,8 @@ from expman.training.callbacks.evaluation import Evaluation
 from expman.training.estimator import Estimator
 from expman.training.progress import TrainingProgress
 from expman.training.steps.learning_rate import learning_rate_schedule
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import read_metrics
 
 
 def read_events(path: Path) -> EventAccumulator:

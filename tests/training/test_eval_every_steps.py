@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from settings_files import write_experiment
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import read_metrics, untimed
 
 from expman import experiment_run as commands
 from expman.records.experiment_folder import ExperimentFolder
@@ -19,6 +17,8 @@ from expman.reports.metrics_table import read_metrics_table
 from expman.sweeps.search.pruning_rules import MedianStopping
 from expman.tracking.run_content import RunContent
 from expman.training.steps.execution_length import ending_at
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import read_metrics, untimed
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
 NOISY = (PIPELINE, '''noise = lambda x: x + np.random.normal(0, 0.1, x.shape).astype(np.float32)
@@ -29,7 +29,7 @@ EVERY_2 = "\neval_every_steps = 2\n"
 INTERRUPT = '''
 
 def addon_callbacks():
-    from training_runs import Interrupt
+    from tests.support.training_runs import Interrupt
     return [Interrupt()]
 '''
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from settings_files import write_experiment
-from training_runs import read_metrics
 
 from expman import experiment_run as commands
 from expman.errors import TrainingError
 from expman.records.experiment_folder import ExperimentFolder, exported_versions
 from expman.training.estimator import Estimator
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import read_metrics
 
 # The steps of the first two epochs improve the model, those of the other three, which go uphill, spoil it.
 GETS_WORSE = (("nbEpoch = 2", "nbEpoch = 5"), ("average_decay = 0.9", "average_decay = 0.5"), (

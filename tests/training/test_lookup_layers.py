@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from rest_client import predict
-from serving_models import running_endpoints
-from settings_files import write_experiment
 
 import experiments_manager
 from expman import experiment_run as commands
 from expman.errors import TrainingError
 from expman.training.lookup_tables import check_same_tables, table_hashes, table_layers
+from tests.support.rest_client import predict
+from tests.support.serving_models import running_endpoints
+from tests.support.settings_files import write_experiment
 
 WORDS = ["bad", "fine", "good"]
 DATA = ('''    x = np.random.default_rng(0 if raw_data_files_folder == "train" else 1).normal(size=[90, 3]).astype(np.float32)

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from settings_files import write_experiment
-from training_runs import SLOW, read_metrics, start, untimed, wait_for_epoch
 
 from expman import experiment_run as commands
 from expman.errors import UsageError
+from tests.support.project import ROOT
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import SLOW, read_metrics, start, untimed, wait_for_epoch
 
 
 def test_a_killed_training_goes_on_from_its_folder_alone(tmp_path):

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from settings_files import write_experiment
-from training_runs import read_metrics, untimed
 
 from expman.records.experiment_folder import ExperimentFolder, exported_versions
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import read_metrics, untimed
 
 pytestmark = pytest.mark.slow
 

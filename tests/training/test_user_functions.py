@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from settings_files import write_experiment
 
 import experiments_manager
 from expman import experiment_run as commands
 from expman.errors import ExperimentError
 from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
+from tests.support.settings_files import write_experiment
 
 LOSS = '''def get_total_loss(predictions, labels):
     return tf.reduce_mean(tf.square(predictions - labels))

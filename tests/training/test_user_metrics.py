@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from settings_files import line_of, write_experiment
 
 from expman.errors import UserCodeError
 from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
+from tests.support.settings_files import line_of, write_experiment
 
 CLASSES = [("n_outputs = 1", "n_outputs = 3"),
            ("y = slope * x.sum(axis=1, keepdims=True) + 1", "y = np.digitize(x.sum(axis=1), [-1, 1])"),

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from settings_files import write_experiment
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import read_metrics, untimed
 
 from expman import experiment_run as commands
 from expman.errors import SettingsError, TrainingError, UserCodeError
 from expman.experiment_evaluation import evaluate
 from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
+from tests.support.settings_files import write_experiment
+from tests.support.training_runs import read_metrics, untimed
 
 FOLDERS = ["train", "val", "lab1", "lab2"]
 SAMPLES = ('default_rng(0 if raw_data_files_folder == "train" else 1).normal(size=[90, 3])',
