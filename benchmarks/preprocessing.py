@@ -24,14 +24,14 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from interleaved_comparison import seconds_of  # noqa: E402
-from PIL import Image  # noqa: E402
-from sklearn.datasets import load_sample_images  # noqa: E402
+import cv2
+import numpy as np
+import tensorflow as tf
+from interleaved_comparison import seconds_of
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
-from data_pipelines.images.resizing import ENGINES, resize  # noqa: E402
+from data_pipelines.images.resizing import ENGINES, resize
 
 CHANGES = (((1080, 1920), (224, 224)), ((480, 640), (224, 224)), ((112, 112), (224, 224)))
 BATCH_SIZE = 8

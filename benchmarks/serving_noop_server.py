@@ -1,6 +1,6 @@
 """What gRPC itself costs in Python: a server that answers every request with the same bytes.
 
-    python benchmarks/serving_noop_server.py PORT FILE_WITH_THE_ANSWER
+python benchmarks/serving_noop_server.py PORT FILE_WITH_THE_ANSWER
 """
 
 from __future__ import annotations

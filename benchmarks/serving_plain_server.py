@@ -1,6 +1,6 @@
 """What one writes without a model server: a pool of threads behind gRPC, each calling what `tf.saved_model.load` returned.
 
-    python benchmarks/serving_plain_server.py PORT VERSION_FOLDER
+python benchmarks/serving_plain_server.py PORT VERSION_FOLDER
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import grpc  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):

@@ -13,8 +13,8 @@ from serving_speed_servers import ROOT, Sample, Server, cpu_ticks, own_server
 
 sys.path.insert(0, str(ROOT))
 
-from expman.wire.protos import model_management_pb2  # noqa: E402
-from expman.wire.service_stubs import model_service_pb2_grpc  # noqa: E402
+from expman.wire.protos import model_management_pb2
+from expman.wire.service_stubs import model_service_pb2_grpc
 
 _SETTLING_SECONDS = 0.5
 

@@ -1,6 +1,6 @@
 """One way of `serving_ways.py` to put the project's own inference behind gRPC.
 
-    python benchmarks/serving_ways_server.py PORT BASE_PATH [--transport pool|events|loop|…] [--threads N] …
+python benchmarks/serving_ways_server.py PORT BASE_PATH [--transport pool|events|loop|…] [--threads N] …
 """
 
 from __future__ import annotations
@@ -102,12 +102,12 @@ def _in_pool(answer: Answer, options: argparse.Namespace) -> None:
 
 
 def _in_events(answer: Answer, options: argparse.Namespace) -> None:
-    """gRPC's own thread answers: one request at a time."""
+    """GRPC's own thread answers: one request at a time."""
     _serve_events(lambda request, call: call.finish(answer(request, call)), options)
 
 
 def _in_events_and_pool(answer: Answer, options: argparse.Namespace) -> None:
-    """gRPC's own thread takes requests, threads of a pool answer them."""
+    """GRPC's own thread takes requests, threads of a pool answer them."""
     pool = ThreadPoolExecutor(options.threads)
 
     def begin(request: bytes, call: EventCall) -> None:

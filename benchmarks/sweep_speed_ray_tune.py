@@ -11,8 +11,8 @@ import sys
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
+import ray
+from ray import tune
 
 
 def train(config: dict[str, float]) -> None:

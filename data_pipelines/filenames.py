@@ -13,7 +13,7 @@ _ONE_SPELLING = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".ti
 _LOG = logging.getLogger(__name__)
 
 
-def extractFilenames(root_dir: str | os.PathLike[str],  # noqa: N802, N803  (users' interface)
+def extractFilenames(root_dir: str | os.PathLike[str],  # noqa: N802  (users' interface)
                      file_extension: str | Sequence[str] = "*.jpg", raiseOnEmpty: bool = True) -> list[str]:
     """Lists the files of a folder and of all folders below it, sorted by path, so that every machine gets one order.
 
@@ -64,7 +64,8 @@ def patterns_of(file_extension: str | Sequence[str]) -> list[str]:
 
 def visible_folders(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """(folder, names of its subfolders, names of its files) of a folder and all below it, as `os.walk`, each folder once,
-    without hidden folders and clutter."""
+    without hidden folders and clutter.
+    """
     visited = set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
         # where links lead to one folder twice, the first in the order of names counts on every machine

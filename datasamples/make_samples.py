@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,7 +229,7 @@ def brain_t1(folder: Path) -> None:
     most_probable = 1 + np.argmax([other, maps["gm"], maps["wm"]], axis=0)
     label = np.where(maps["t1"] > 0.1, most_probable, 0).astype(np.uint8)
     raw = as_scanned(maps["t1"], np.random.default_rng(0))
-    for index, (start, end) in enumerate(zip(SLAB_STARTS, SLAB_STARTS[1:])):
+    for index, (start, end) in enumerate(itertools.pairwise(SLAB_STARTS)):
         path = folder / ("val" if index % 2 else "train") / f"slab_{index}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, raw=raw[:, start:end], label=label[:, start:end])

@@ -1,6 +1,6 @@
 """Prints the TF_CONFIG of one worker, for schedulers that tell a process its number and all hosts.
 
-    export TF_CONFIG=$(python -m expman.tf_config --hosts node1,node2 --index 0)
+export TF_CONFIG=$(python -m expman.tf_config --hosts node1,node2 --index 0)
 """
 
 from __future__ import annotations

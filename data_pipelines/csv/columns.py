@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ class BucketColumn:
         if self.default is not None and np.isnan(self.default):
             raise ValueError(f"BucketColumn({self.name!r}): default must not be NaN, which lies in no interval.")
         bounds = list(self.boundaries)
-        if not bounds or not all(_is_finite(bound) for bound in bounds) or any(a >= b for a, b in zip(bounds, bounds[1:])):
+        if not bounds or not all(_is_finite(bound) for bound in bounds) or any(a >= b for a, b in itertools.pairwise(bounds)):
             raise ValueError(f"BucketColumn({self.name!r}): boundaries must be ascending numbers, at least one. "
                              f"Got {self.boundaries!r}.")
         object.__setattr__(self, "boundaries", tuple(bounds))

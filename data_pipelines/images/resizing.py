@@ -18,7 +18,7 @@ _KNOWN_TO_ALL = ("uint8", "uint16", "float32")  # float32 holds the values of th
 _LAYOUTS = ("channels_last", "channels_first")
 
 
-def resize(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str = "antialias",  # noqa: A002  (field's word)
+def resize(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str = "antialias",
            engine: str = "auto", *, data_format: str = "channels_last") -> np.ndarray | tf.Tensor:
     """Resizes an image or a batch; all engines of a filter agree within one level of the image's type.
 
@@ -78,7 +78,7 @@ def _check_image(image: Any) -> None:
                          f"Its shape is {list(image.shape)}.")
 
 
-def _resized_array(image: np.ndarray, size: tuple[int, int], filter: str, data_format: str) -> np.ndarray:  # noqa: A002
+def _resized_array(image: np.ndarray, size: tuple[int, int], filter: str, data_format: str) -> np.ndarray:
     """Each band of each image on its own: Pillow would multiply colours by opacity, OpenCV take few bands at once."""
     if data_format == "channels_last":
         image = np.moveaxis(image, -1, -3)
@@ -95,7 +95,7 @@ def _by_pillow(plane: np.ndarray, size: tuple[int, int], _: str) -> np.ndarray:
     return np.asarray(Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def _by_opencv(plane: np.ndarray, size: tuple[int, int], filter: str) -> np.ndarray:  # noqa: A002
+def _by_opencv(plane: np.ndarray, size: tuple[int, int], filter: str) -> np.ndarray:
     import cv2
     height, width = size
     if filter == "bilinear":

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def resized_tensor(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str, engine: str,  # noqa: A002
+def resized_tensor(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str, engine: str,
                    data_format: str) -> tf.Tensor:
     """What `resize` promises, for checked arguments.
 
@@ -36,7 +36,7 @@ def _moved(image: tf.Tensor, order: list[int]) -> tf.Tensor:
     return tf.transpose(image, [*range(first), *(first + axis for axis in order)])
 
 
-def _weights(num_before: tf.Tensor, num_after: int, filter: str) -> tf.Tensor:  # noqa: A002
+def _weights(num_before: tf.Tensor, num_after: int, filter: str) -> tf.Tensor:
     """`[num_after, num_before]`: how much each pixel before counts in each one after."""
     before = tf.range(tf.cast(num_before, tf.float64), dtype=tf.float64)[None]
     step = tf.cast(num_before, tf.float64) / num_after

@@ -25,10 +25,7 @@ def classes_entropy(labels: np.ndarray) -> float:
         labels: whole numbers, of any shape.
     """
     lowest, highest = int(labels.min()), int(labels.max())
-    if highest - lowest < _MOST_COUNTERS:
-        counts = np.bincount(labels.ravel() - lowest)
-    else:
-        counts = np.unique_counts(labels).counts
+    counts = np.bincount(labels.ravel() - lowest) if highest - lowest < _MOST_COUNTERS else np.unique_counts(labels).counts
     shares = counts[counts > 0] / labels.size
     return float(-np.sum(shares * np.log2(shares))) + 0.0
 

@@ -163,7 +163,8 @@ class Table:
 
     def data_preprocess(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor | dict[str, tf.Tensor]:
         """Float32 `[batch, features]`; where columns are embedded, a dict of these as `values` and of each such column,
-        `category_<name>`, one-hot."""
+        `category_<name>`, one-hot.
+        """
         encoded = {column: column.encode(features[column.served_name]) for column in self.columns}
         embedded = {f"category_{column.served_name}": part for column, part in encoded.items() if column.is_embedded}
         values = [part for column, part in encoded.items() if not column.is_embedded]

@@ -11,6 +11,7 @@ components: 20 %; pixels drawn one by one: 11 %), and all ten digits are among t
 Energy distance to the held-out fifth: 0.015 (as many real images: 0.013; Gaussian of the six principal components: 0.134).
 """
 
+import itertools
 import os
 
 import keras
@@ -142,7 +143,7 @@ class Client_IO:
     def walks(self):
         """Points on the straight way from each of the first points to the next, `[rows · columns, latent size]`."""
         first = self.points[:self.NUM_ROWS + 1]
-        return np.concatenate([np.linspace(start, end, self.NUM_COLUMNS) for start, end in zip(first, first[1:])])
+        return np.concatenate([np.linspace(start, end, self.NUM_COLUMNS) for start, end in itertools.pairwise(first)])
 
     def decodeResponse(self, result):
         self.generated.append(to_numpy(result.outputs["generated"]).reshape(-1, *IMAGE_SHAPE[:2]))

@@ -56,7 +56,7 @@ def true_deviation(x):
 
 
 def draw_samples(num_samples, *, seed):
-    """x and y, float32 `[num_samples, 1]` each; x is uniform on both sides of the gap."""
+    """X and y, float32 `[num_samples, 1]` each; x is uniform on both sides of the gap."""
     generator = np.random.default_rng(seed)
     x = generator.uniform(SMALLEST_X, LARGEST_X - (GAP_END - GAP_START), [num_samples, 1])
     x = np.where(x < GAP_START, x, x + GAP_END - GAP_START)

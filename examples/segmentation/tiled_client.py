@@ -61,11 +61,11 @@ class TiledClient:
         self.answer: np.ndarray | None = None
         self.requests = self._requests()
 
-    def getInputData(self, idx: int) -> np.ndarray:  # noqa: N802
+    def getInputData(self, idx: int) -> np.ndarray:
         """The next tiles, float32 `[at most 8, tile, tile, num_bands]`."""
         return next(self.requests)
 
-    def decodeResponse(self, result: Any) -> None:  # noqa: N802
+    def decodeResponse(self, result: Any) -> None:
         self.answer = to_numpy(result.outputs[self.output_name])
         if self.debug:
             print(f"{len(self.answer)} tiles, classes {np.unique(self.answer).tolist()}")

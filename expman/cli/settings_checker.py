@@ -1,8 +1,8 @@
 """The program `experiments_settings_checker`: checks a settings file, and writes the tables of the documentation.
 
-    experiments_settings_checker FILE        report all problems of a settings file and of its model file
-    experiments_settings_checker --table     print the table of settings and prototypes (Markdown)
-    experiments_settings_checker --update README.md   rewrite the tables between that page's markers
+experiments_settings_checker FILE        report all problems of a settings file and of its model file
+experiments_settings_checker --table     print the table of settings and prototypes (Markdown)
+experiments_settings_checker --update README.md   rewrite the tables between that page's markers
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def _sweep_table() -> str:
 
 def update_tables(page: str) -> str:
     """Returns a page with its tables, which stand between `<!-- settings -->`, `<!-- prototypes -->` or `<!-- sweep -->` and
-    `<!-- end -->`, written anew."""
+    `<!-- end -->`, written anew.
+    """
     for marker, table in (("settings", settings_table), ("prototypes", prototypes_table), ("sweep", _sweep_table)):
         head, separator, rest = page.partition(f"<!-- {marker} -->\n")
         if separator:

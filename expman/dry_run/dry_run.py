@@ -53,7 +53,8 @@ class DryRun:
 
     def repeated_batches(self, raw_data_files_folder: str, shuffle_batches: bool) -> tf.data.Dataset:
         """Stands for `get_input_pipeline_train_val`: the first batch of the training data again and again for an epoch, or
-        that of the validation data of a folder once."""
+        that of the validation data of a folder once.
+        """
         if shuffle_batches:
             return _repeated(self.train_data, num_batches=self.train_data.steps_per_epoch or _STEPS_OF_UNKNOWN_EPOCH)
         of_folder = {self.settings.validation_sets[name]: data for name, data in self.validation_sets.items()}

@@ -76,7 +76,7 @@ def _user_place(resized: Any) -> str | None:
 
 def _filters(name: str | None, before: Sides, after: Sides) -> Filters:
     """Those that make the same picture as the named one of these two sides; none where nothing changes."""
-    if name is None or before == after and None not in before:
+    if name is None or (before == after and None not in before):
         return frozenset()
     enlarges = all(old is not None and new is not None and old <= new for old, new in zip(before, after, strict=True))
     return _BY_TRIANGLE if name in _BY_TRIANGLE and enlarges else frozenset({name})
@@ -95,7 +95,7 @@ def _of_padding(resized: tf.Tensor, image: Any, target_height: Any, target_width
     return _filters(_tensorflow_name(method, antialias), before, (None, None))
 
 
-def _of_own_tensor(resized: tf.Tensor, image: Any, size: tuple[int, int], filter: str, engine: str,  # noqa: A002
+def _of_own_tensor(resized: tf.Tensor, image: Any, size: tuple[int, int], filter: str, engine: str,
                    data_format: str) -> Filters:
     del resized, engine
     shape = tuple(image.shape)

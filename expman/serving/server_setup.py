@@ -81,7 +81,8 @@ def _batching(flags: Mapping[str, Any]) -> BatchingParameters | None:
 
 def _threads(number: int, batching: BatchingParameters | None) -> int:
     """Requests hold a thread while they wait for their batch (not those of Predict over gRPC): there must be enough for one
-    batch that runs and one that fills."""
+    batch that runs and one that fills.
+    """
     return number if batching is None else max(number, min(2 * batching.max_batch_size, _MOST_THREADS_FOR_BATCHING))
 
 

@@ -1,5 +1,6 @@
 """Declares every setting and every prototype of a user's files, once: the checks, the defaults, `--help` and the tables of the pages
-come from here."""
+come from here.
+"""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _convert(name: str, value: Any, *, default: Any) -> Any:
     if isinstance(default, (list, tuple)):
         fits = isinstance(value, (list, tuple))
         value = type(default)(value) if fits else value
-    elif isinstance(default, bool) or isinstance(default, str):
+    elif isinstance(default, (bool, str)):
         fits = isinstance(value, type(default))
     elif isinstance(default, numbers.Integral):
         fits = _is_number(value) and float(value).is_integer()

@@ -117,7 +117,8 @@ class Settings:
 
     def files_to_keep(self) -> dict[str, Path]:
         """What the user's files have read from beside or below them, what `Client_IO` mentions and what `user_files` names:
-        relative path → file."""
+        relative path → file.
+        """
         data = [Path(folder) for folder in (self.workingFolder, *self.data_folders.values())
                 if folder and not any(own.is_relative_to(Path(folder).resolve()) for own in self._folders())]
         shipped = [PROJECT_FOLDER / entry for entry in _PROJECT_FILES]

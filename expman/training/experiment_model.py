@@ -236,7 +236,8 @@ class ExperimentModel(keras.Model):
     @property
     def jit_compile(self) -> bool:
         """Whether XLA compiles the steps. Keras would refuse it whenever ops are deterministic, since some ops cannot be both;
-        XLA names them if there are any."""
+        XLA names them if there are any.
+        """
         return self._settings.useXLA
 
     @jit_compile.setter

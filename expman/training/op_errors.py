@@ -20,7 +20,8 @@ DETERMINISM_REMEDY = "Set deterministic_ops = False, or use another operation."
 
 def readable_message(error: tf.errors.OpError) -> str:
     """The error's message without the names of graph nodes and the stack of the graph's construction, with advice on batches of
-    samples that differ in shape."""
+    samples that differ in shape.
+    """
     message, _, stack = error.message.partition(_STACK)
     if stack:  # of Python code that TensorFlow called: a generator, a py_function
         user_lines = [f"{file}:{line}" for file, line in _FRAME.findall(stack) if is_user_file(file)]

@@ -69,8 +69,5 @@ def _resolved(kind: str, y_true: tf.TensorSpec, y_pred: tf.TensorSpec) -> str:
     if kind.lower() not in _BY_SHAPES:
         return kind
     true_shape, shape = y_true.shape, y_pred.shape
-    if shape[-1] == 1:
-        form = "binary"
-    else:
-        form = "sparse_categorical" if true_shape.rank < shape.rank or true_shape[-1] == 1 else "categorical"
+    form = "binary" if shape[-1] == 1 else "sparse_categorical" if true_shape.rank < shape.rank or true_shape[-1] == 1 else "categorical"
     return f"{form}_{_BY_SHAPES[kind.lower()]}"

@@ -12,7 +12,7 @@ from keras import ops
 
 
 def symmetric_mean_absolute_percentage_error(labels: Any, forecast: Any) -> Any:
-    """sMAPE of each series: 200/H Σ |y − ŷ| / (|y| + |ŷ|), the form of the M3 and M4 competitions.
+    """SMAPE of each series: 200/H Σ |y − ŷ| / (|y| + |ŷ|), the form of the M3 and M4 competitions.
 
     Arguments:
         labels: float `[…, horizon]`.

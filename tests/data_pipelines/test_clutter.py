@@ -70,7 +70,7 @@ def test_images_in_class_folders(tmp_path):
     assert values_of(FileListProcessor_image_classification(tmp_path, "*.png", **options)) == [0, 2, 4, 1, 3, 5]
     assert class_names_of(tmp_path, "*.png") == ["a", "b"]
     assert values_of(FileListProcessor_image_classification(tmp_path, "*", **options)) == [0, 2, 4, 1, 3, 5]
-    everything = [path for path in tmp_path.rglob("*.png")]
+    everything = list(tmp_path.rglob("*.png"))
     assert len(everything) > 6 and class_names_of(everything) == ["a", "b"]
 
 

@@ -233,7 +233,7 @@ def test_balancing_gives_each_class_as_many_places_as_the_largest_one(folder):
 
 def test_balancing_without_shuffling_is_the_same_in_all_passes(folder):
     dataset = pipeline(folder, balance_classes_distribution=True)
-    images, classes = all_of(dataset)
+    _images, classes = all_of(dataset)
     np.testing.assert_array_equal(classes, [0, 1, 2] * 7)
     assert numbers_of(dataset) == [0, 2, 9, 1, 3, 10, 0, 4, 11, 1, 5, 9, 0, 6, 10, 1, 7, 11, 0, 8, 9]
 

@@ -139,7 +139,7 @@ def test_values_of_all_types_arrive_as_float32(tmp_path, dtype):
 
 
 def test_filters_and_nan_work_in_three_dimensions(tmp_path):
-    raw_files, _, _ = write_pairs(tmp_path, "npy")
+    _raw_files, _, _ = write_pairs(tmp_path, "npy")
     volume = np.zeros([8, 8, 8], np.float32)
     volume[4:, :4, :4] = 3
     volume[0, 0, 0] = np.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -51,7 +52,7 @@ def lovasz_by_level_sets(labels, logits):
         errors = np.where(is_class, 1 - probabilities[:, present], probabilities[:, present])
         levels = np.concatenate([[0.0], np.unique(errors)])
         losses.append(sum((high - low) * jaccard_loss_of_errors(is_class, errors >= high)
-                          for low, high in zip(levels[:-1], levels[1:])))
+                          for low, high in itertools.pairwise(levels)))
     return np.mean(losses)
 
 

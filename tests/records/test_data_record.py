@@ -132,7 +132,6 @@ def test_a_failed_training_does_not_wait_for_the_data(tmp_path, monkeypatch):
 
     monkeypatch.setattr("expman.records.data_record.fingerprint_folder", hash_until_cancelled)
     folder = write_identity(tmp_path)
-    with pytest.raises(ZeroDivisionError):
-        with data_recorded(folder, data_folders={"raw_data_dir_train": "train"}, first_batch_hashes=dict):
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), data_recorded(folder, data_folders={"raw_data_dir_train": "train"}, first_batch_hashes=dict):
+        raise ZeroDivisionError
     assert "data" not in folder.read_identity()

@@ -54,7 +54,7 @@ def test_hot_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path
             states = {status.version: status.state for status in official_client.statuses()}
     assert load.failures == []
     assert load.versions_seen == set(versions)
-    assert states == {number: get_model_status_pb2.ModelVersionStatus.END for number in versions[:-1]} | {
+    assert states == dict.fromkeys(versions[:-1], get_model_status_pb2.ModelVersionStatus.END) | {
         versions[-1]: get_model_status_pb2.ModelVersionStatus.AVAILABLE}
 
 

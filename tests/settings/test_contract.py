@@ -13,14 +13,7 @@ from expman.sweeps.sweep_file import sweep_table
 from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
 
-DESIGNED = """session_name workingFolder model_file hparams random_seed n_outputs raw_data_dir_train raw_data_dir_val
-raw_data_filename_extension nb_train_samples nb_val_samples batch_size nbEpoch reference_labels initial_learning_rate
-num_epochs_per_decay learning_rate_decay_factor predict_using_smoothed_parameters weights_moving_average_decay
-early_stopping_patience earlystopping_metric earlystopping_mode eval_not_rerun_until_sec nb_summary_per_train_epoch
-gradient_clip_norm gradient_accumulation_steps used_gpu_IDs distribution_strategy useXLA enable_mixed_precision use_profiling
-export_keep_versions export_policy input_data_name served_head tensorflow_server_address tensorflow_server_port
-tensorflow_server_rest_port wait_for_server_ready_int_secs serving_client_timeout_int_secs serve_on_gpu
-grpc_max_message_length""".split()
+DESIGNED = ["session_name", "workingFolder", "model_file", "hparams", "random_seed", "n_outputs", "raw_data_dir_train", "raw_data_dir_val", "raw_data_filename_extension", "nb_train_samples", "nb_val_samples", "batch_size", "nbEpoch", "reference_labels", "initial_learning_rate", "num_epochs_per_decay", "learning_rate_decay_factor", "predict_using_smoothed_parameters", "weights_moving_average_decay", "early_stopping_patience", "earlystopping_metric", "earlystopping_mode", "eval_not_rerun_until_sec", "nb_summary_per_train_epoch", "gradient_clip_norm", "gradient_accumulation_steps", "used_gpu_IDs", "distribution_strategy", "useXLA", "enable_mixed_precision", "use_profiling", "export_keep_versions", "export_policy", "input_data_name", "served_head", "tensorflow_server_address", "tensorflow_server_port", "tensorflow_server_rest_port", "wait_for_server_ready_int_secs", "serving_client_timeout_int_secs", "serve_on_gpu", "grpc_max_message_length"]
 
 
 def test_every_setting_of_the_contract_is_declared():

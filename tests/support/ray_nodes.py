@@ -48,10 +48,8 @@ class RayNodes:
         """Ends all nodes, the head last."""
         for starter in reversed(self._starters):
             starter.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 starter.wait(20)
-            except subprocess.TimeoutExpired:
-                pass
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(starter.pid, signal.SIGKILL)  # its own session, which holds what it has started
             starter.wait()

@@ -85,7 +85,7 @@ def test_the_sweep_leaves_a_table_and_pictures(finished):
 
 
 def test_a_line_a_trial_tells_value_and_best(finished):
-    folder, answer = finished
+    _folder, answer = finished
     lines = [line for line in answer.stdout.splitlines() if line.startswith("trial ")]
     assert [line.split(":")[0] for line in lines] == [f"trial {number}/4 finished" for number in range(1, 5)]
     assert all("mae " in line and "best " in line and "hiddenNeurons=" in line for line in lines)

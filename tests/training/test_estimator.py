@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 from pathlib import Path
 
 import keras
@@ -86,7 +88,7 @@ def test_an_evaluation_measures_the_averaged_weights_and_changes_nothing(average
     np.testing.assert_allclose(measured["loss"], np.mean(error**2), rtol=1e-4)
     np.testing.assert_allclose(measured["mae"], np.mean(np.abs(error)), rtol=1e-4)
     np.testing.assert_allclose(measured["rmse"], np.sqrt(np.mean(error**2)), rtol=1e-4)
-    for kept, present in zip(sum(before, []), sum(weights_and_averages(estimator), [])):
+    for kept, present in zip(functools.reduce(operator.iadd, before, []), functools.reduce(operator.iadd, weights_and_averages(estimator), [])):
         np.testing.assert_array_equal(kept, present)
 
 
@@ -201,7 +203,7 @@ def test_training_points_of_an_epoch_average_to_its_loss(trained):
 
 
 def test_early_stopping_ends_a_training_that_does_not_improve(tmp_path):
-    estimator, experiment = trained_estimator(
+    _estimator, experiment = trained_estimator(
         tmp_path, ("nbEpoch = 2", "nbEpoch = 30\nearly_stopping_patience = 2"),
         ('initial_learning_rate = hparams["learningRate"]', "initial_learning_rate = 1e-30"))
     state = experiment.read_state()

@@ -70,7 +70,7 @@ def _axis(name: str, values: Sequence[Any]) -> ParallelAxis:
 def _numeric(values: Sequence[float]) -> tuple[dict[Any, float], list[tuple[float, str]], str]:
     lowest, highest = min(values), max(values)
     is_log = lowest > 0 and highest / lowest >= _LEAST_RATIO_FOR_LOG
-    forward, back = (math.log, math.exp) if is_log else (float, float)
+    forward, _back = (math.log, math.exp) if is_log else (float, float)
     low, high = forward(lowest), forward(highest)
 
     def place(value: float) -> float:

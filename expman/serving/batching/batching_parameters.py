@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class BatchingParameters:
             problems.append(f"max_execution_batch_size must be between 1 and max_batch_size ({self.max_batch_size}); "
                             f"was {self.max_execution_batch_size}.")
         sizes = self.allowed_batch_sizes
-        if any(size < 1 for size in sizes) or any(one >= other for one, other in zip(sizes, sizes[1:])):
+        if any(size < 1 for size in sizes) or any(one >= other for one, other in itertools.pairwise(sizes)):
             problems.append("allowed_batch_sizes entries must be positive and monotonically increasing; "
                             f"were {', '.join(map(str, sizes))}.")
         if sizes and sizes[-1] != self.largest_batch:

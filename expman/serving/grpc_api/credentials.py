@@ -31,7 +31,7 @@ def server_credentials(file: str | Path) -> grpc.ServerCredentials:
 
 
 def _check(file: str | Path, config: SSLConfigMessage) -> None:
-    """gRPC itself tells of a bad certificate in its log only, or at the first connection."""
+    """GRPC itself tells of a bad certificate in its log only, or at the first connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as chain:  # readable by its owner alone
         chain.write(f"{config.server_cert}\n{config.server_key}\n")

@@ -142,7 +142,7 @@ def _run(future: Future, function: Callable[[], Any]) -> None:
         return
     try:
         result = function()
-    except BaseException as error:  # noqa: BLE001 - it is the caller's, who finds it in the future
+    except BaseException as error:
         future.set_exception(error)
     else:
         future.set_result(result)

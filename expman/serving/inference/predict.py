@@ -127,7 +127,7 @@ def _plan(signatures: Mapping[str, SignatureDef], signature_name: str, received:
     name, signature = wanted_signature(signature_name, signatures, code=Code.FAILED_PRECONDITION,
                                        words='Serving signature key "{}" not found.')
     known = signature.inputs
-    if len(received) > len(known) or len(received) < len(known) and not signature.defaults:
+    if len(received) > len(known) or (len(received) < len(known) and not signature.defaults):
         raise StatusError(Code.INVALID_ARGUMENT, (
             f"input size does not match signature: {len(received)}!={len(known)} len({_set(received)}) != "
             f"len({_set(known)}). Sent extra: {_set(set(received) - set(known))}. "
@@ -167,8 +167,8 @@ def _differences(feeds: Mapping[str, np.ndarray], signature: SignatureDef) -> st
     for alias, info in signature.inputs.items():
         array, shape = feeds[info.name], info.tensor_shape
         sizes = [dimension.size for dimension in shape.dim]
-        has_fitting_shape = shape.unknown_rank or len(sizes) == array.ndim and all(
-            declared in (-1, size) for declared, size in zip(sizes, array.shape))
+        has_fitting_shape = shape.unknown_rank or (len(sizes) == array.ndim and all(
+            declared in (-1, size) for declared, size in zip(sizes, array.shape)))
         if NUMBER_OF_NUMPY_DTYPE[array.dtype] != info.dtype or not has_fitting_shape:
             differences.append(f"input '{alias}' must be {data_type_name(info.dtype)} of shape {sizes} (-1: any size). Got "
                                f"{data_type_name(NUMBER_OF_NUMPY_DTYPE[array.dtype])} of shape {list(array.shape)}.")

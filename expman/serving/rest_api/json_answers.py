@@ -99,7 +99,7 @@ def metadata_answer(response: get_model_metadata_pb2.GetModelMetadataResponse) -
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     return (f'{{\n"model_spec":{_message_text(response.model_spec)},\n'
-            f'"metadata": {{"signature_def": {_message_text(signatures)}}}\n}}\n').encode("utf-8")
+            f'"metadata": {{"signature_def": {_message_text(signatures)}}}\n}}\n').encode()
 
 
 def error_answer(message: str) -> bytes:

@@ -43,7 +43,7 @@ def _number_text(value: float, kind: type[np.floating], digits: int) -> str:
     text = f"{value:.6g}"
     distance = abs(float(text) - value)
     # Reading the text in the number's own precision takes longer than all the rest; it is seldom close enough to need it.
-    if distance and (abs(value) >= _TINY and distance > abs(value) * _NEAR or kind(text) != value):
+    if distance and ((abs(value) >= _TINY and distance > abs(value) * _NEAR) or kind(text) != value):
         text = f"{value:.{digits}g}"
     return text if "." in text or "e" in text else f"{text}.0"
 

@@ -14,8 +14,8 @@ import_tensorflow()
 with hidden_notices():
     import tensorboard.summary  # noqa: F401  tf.summary imports it with the first scalar
 
-    import expman.experiment_run  # noqa: F401
-    import expman.records.data_record  # noqa: F401
+    import expman.experiment_run
+    import expman.records.data_record
     import expman.training.estimator  # noqa: F401
 installed_packages()  # remembers them
 for module in list(sys.modules.values()):

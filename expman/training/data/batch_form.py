@@ -73,7 +73,7 @@ def _is_sample_of(spec: Any, served: Any) -> bool:
 def _is_array(value: Any) -> bool:
     if isinstance(value, Mapping):
         return bool(value) and all(map(_is_array, value.values()))
-    return hasattr(value, "shape") and hasattr(value, "dtype") or hasattr(value, "to_numpy")
+    return (hasattr(value, "shape") and hasattr(value, "dtype")) or hasattr(value, "to_numpy")
 
 
 def _shown(shape: tf.TensorShape) -> str:

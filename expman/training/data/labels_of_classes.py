@@ -32,7 +32,8 @@ def labels_fault(labels: Any) -> str | None:
 
 def classes_of_labels(labels: tf.Tensor) -> tf.Tensor:
     """The class of each label, int64: of integers [batch, …] themselves, without a last dimension of 1; of one-hot rows the place
-    of the 1."""
+    of the 1.
+    """
     if not _is_one_hot(labels):
         classes = tf.cast(labels, tf.int64)
         return tf.squeeze(classes, -1) if labels.shape.rank > 1 and labels.shape[-1] == 1 else classes

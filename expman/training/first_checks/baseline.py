@@ -134,7 +134,8 @@ def _linear_model(inputs: Any | None, *, head: str, output: keras.KerasTensor) -
 def _fit(model: ExperimentModel, weights: list[keras.Variable], *, inputs: Any, labels: Any, sample_weights: tf.Tensor | None,
          kernels: list[keras.Variable]) -> None:
     """Minimises the loss over all samples at once, with the small penalty on the kernel that scikit-learn's LogisticRegression
-    has: half its sum of squares, divided by the number of samples."""
+    has: half its sum of squares, divided by the number of samples.
+    """
     from scipy.optimize import minimize
     num_samples = len(tf.nest.flatten(inputs)[0])
     variables = [weight.value for weight in weights]

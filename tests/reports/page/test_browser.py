@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -376,4 +377,4 @@ def test_every_control_has_a_name_and_headings_have_an_order(screen, sweep_page,
                         and node.get("role", {}).get("value") == role] for role in roles}
         assert named["button"] and named["link"] and named["table"] and all(map(all, named.values())), named
         levels = [int(head.tag_name[1]) for head in browser.find_elements(By.CSS_SELECTOR, "h1, h2, h3")]
-        assert levels[0] == 1 and all(later <= earlier + 1 for earlier, later in zip(levels, levels[1:]))
+        assert levels[0] == 1 and all(later <= earlier + 1 for earlier, later in itertools.pairwise(levels))

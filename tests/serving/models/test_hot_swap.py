@@ -49,12 +49,11 @@ def test_reloads_that_move_a_label_under_load_fail_no_request(tmp_path: Path) ->
     for number in (1, 2):
         publish(tmp_path, number, str(number))
     configs = [ModelConfig("m", tmp_path, LatestVersions(2), {"stable": number}) for number in (1, 2)]
-    with started_store(configs[0], load=load) as store:
-        with _asking(lambda: answer_of(store, label="stable")[0], num_threads=3) as seen:
-            for swap in range(20):
-                store.reload([configs[1 - swap % 2]])
-                assert answer_of(store, label="stable") == (2 - swap % 2, str(2 - swap % 2))
-            _wait_until_seen(seen, 1)
+    with started_store(configs[0], load=load) as store, _asking(lambda: answer_of(store, label="stable")[0], num_threads=3) as seen:
+        for swap in range(20):
+            store.reload([configs[1 - swap % 2]])
+            assert answer_of(store, label="stable") == (2 - swap % 2, str(2 - swap % 2))
+        _wait_until_seen(seen, 1)
     assert len(load.predictors) == 2
 
 

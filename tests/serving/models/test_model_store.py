@@ -30,9 +30,8 @@ def test_version_can_be_asked_for_by_its_number(tmp_path: Path) -> None:
 def test_request_for_what_is_not_served_is_refused_in_the_words_of_tensorflow_serving(
         tmp_path: Path, name: str, wanted: dict, code: Code, message: str) -> None:
     publish(tmp_path, 3, "three")
-    with started_store(ModelConfig("m", tmp_path)) as store:
-        with pytest.raises(StatusError) as caught, store.acquire(name, **wanted):
-            pass
+    with started_store(ModelConfig("m", tmp_path)) as store, pytest.raises(StatusError) as caught, store.acquire(name, **wanted):
+        pass
     assert (caught.value.code, caught.value.message) == (code, message)
 
 
@@ -44,9 +43,8 @@ def test_request_for_what_is_not_served_is_refused_in_the_words_of_tensorflow_se
 def test_status_of_what_was_never_seen_is_not_found(
         tmp_path: Path, name: str, wanted: dict, code: Code, message: str) -> None:
     publish(tmp_path, 3, "three")
-    with started_store(ModelConfig("m", tmp_path)) as store:
-        with pytest.raises(StatusError) as caught:
-            store.statuses(name, **wanted)
+    with started_store(ModelConfig("m", tmp_path)) as store, pytest.raises(StatusError) as caught:
+        store.statuses(name, **wanted)
     assert (caught.value.code, caught.value.message) == (code, message)
 
 

@@ -100,7 +100,7 @@ def test_form_of_the_request_is_that_of_the_answer() -> None:
 ])
 def test_fault_of_one_input_is_told(document: dict[str, Any], words: str) -> None:
     message = _predict_fault(document)
-    assert message == words or message.startswith("JSON Value: {") and message.endswith(f"}} {words}")
+    assert message == words or (message.startswith("JSON Value: {") and message.endswith(f"}} {words}"))
 
 
 @pytest.mark.parametrize(("document", "words"), [
@@ -190,4 +190,4 @@ def test_context_goes_with_the_examples() -> None:
 ])
 def test_fault_of_examples_is_told(document: dict[str, Any], words: str) -> None:
     message = _examples_fault(document)
-    assert message == words or message.startswith("JSON Value: {") and message.endswith(f"}} {words}")
+    assert message == words or (message.startswith("JSON Value: {") and message.endswith(f"}} {words}"))

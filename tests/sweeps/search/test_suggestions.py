@@ -71,7 +71,7 @@ def fmin_samples(algorithm: str, *, num_trials: int, sign: int = 1) -> list[dict
 
     def objective(sample):
         samples.append(sample)
-        status, value = outcome_of(len(samples), sample)
+        _status, value = outcome_of(len(samples), sample)
         return {"status": "fail"} if value is None else {"status": "ok", "loss": value}
 
     def with_own_seed(new_ids, domain, trials, seed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import signal
 import time
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_data_shorter_than_an_epoch_are_repeated_in_another_order_and_none_is_fa
     batches = [y.numpy() for _ in range(6) for _, y in data.dataset]
     assert len(batches) == 6 * 13  # ceil(200 / 16), of which a pass over 90 samples has 6
     rounds = [np.concatenate(batches[start:start + 6])[:, 0] for start in range(0, len(batches), 6)]
-    for one, other in zip(rounds, rounds[1:]):
+    for one, other in itertools.pairwise(rounds):
         np.testing.assert_array_equal(np.sort(one), np.sort(other))
         assert (one != other).any()
 

@@ -63,7 +63,7 @@ def test_bad_data_are_named_with_step_and_range(tmp_path, value):
     (LOSS, "return tf.reduce_mean(tf.square(predictions - labels)) * tf.math.log(-1.0)", "the loss"),
     (LOSS, "return tf.reduce_mean(tf.sqrt(tf.abs(predictions - predictions)))", "gradient of")])
 def test_the_first_bad_tensor_is_found_along_the_computation(tmp_path, old, new, expected):
-    message, experiment = failed_training(tmp_path, (old, new))
+    message, _experiment = failed_training(tmp_path, (old, new))
     assert f"The first tensor that is not finite: {expected}" in message
     assert "in step 1, epoch 1" in message
     assert "features from -" in message and " to " in message
