@@ -40,12 +40,13 @@ class TrialTerms:
     Attributes:
         folder: the experiment's folder, which exists; None: a new one in `workingFolder`.
         gpu_ids: replaces `used_gpu_IDs`; None: as the settings have it.
-        judge, exports_once: see `Estimator.train`.
+        pruner: asked after each evaluation; a text ends the training as pruned, for that reason.
+        exports_once: see `RunOverrides`.
     """
 
     folder: ExperimentFolder | None = None
     gpu_ids: Sequence[int] | None = None
-    judge: Callable[[], str | None] | None = None
+    pruner: Callable[[], str | None] = lambda: None
     exports_once: bool = False
 
     def applied_to(self, settings: Settings) -> Settings:
@@ -53,6 +54,15 @@ class TrialTerms:
         if self.gpu_ids is None:
             return settings
         return dataclasses.replace(settings, values={**settings.values, "used_gpu_IDs": list(self.gpu_ids)})
+
+    def for_run(self, log: Callable[[], None]) -> Any:
+        """Returns what the training itself has to know: the `RunOverrides` with the callbacks for the pruner and the logger."""
+        from expman.training.callbacks.pruning import Pruning
+        from expman.training.callbacks.tracker_logging import TrackerLogging
+        from expman.training.training_run import RunOverrides
+        return RunOverrides(exports_once=self.exports_once, callbacks=(
+            lambda progress: Pruning(pruner=self.pruner, progress=progress),
+            lambda progress: TrackerLogging(log=log, progress=progress)))
 
 
 def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] | None = None,
@@ -85,8 +95,8 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
              "baseline": baselines, "class_weights": estimator.settings.class_weights}
     if any(found.values()) and estimator.workers.is_chief:
         folder.write_identity({**folder.read_identity(), **{name: value for name, value in found.items() if value}})
-    with _kept_by_chief(folder, settings, estimator=estimator, server=server) as mirror:
-        progress = estimator.train(folder, exports_once=trial.exports_once, judge=trial.judge, mirror=mirror)
+    with _kept_by_chief(folder, settings, estimator=estimator, server=server) as log:
+        progress = estimator.train(folder, overrides=trial.for_run(log))
     return _result(folder, progress)
 
 
@@ -119,9 +129,8 @@ def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
     _check_tracking(server, settings, workers=estimator.workers, folder=folder)
     if estimator.workers.is_chief:
         folder.write_identity({**identity, "settings": {**identity["settings"], "nbEpoch": num_epochs}})
-    with _kept_by_chief(folder, settings, estimator=estimator, server=server, is_restart=True) as mirror:
-        progress = estimator.train(folder, restart=True, extend=extend, exports_once=trial.exports_once, judge=trial.judge,
-                                   mirror=mirror)
+    with _kept_by_chief(folder, settings, estimator=estimator, server=server, is_restart=True) as log:
+        progress = estimator.train(folder, restart=True, extend=extend, overrides=trial.for_run(log))
     return _result(folder, progress)
 
 
@@ -274,15 +283,18 @@ def _check_tracking(server: TrackingServer, settings: Settings, *, workers: Any,
 
 @contextlib.contextmanager
 def _kept_by_chief(folder: ExperimentFolder, settings: Settings, *, estimator: Any, server: TrackingServer,
-                   is_restart: bool = False) -> Iterator[Callable[[], None] | None]:
-    """Locks the folder, mirrors it and records the data during a training; the other workers leave that to the chief."""
+                   is_restart: bool = False) -> Iterator[Callable[[], None]]:
+    """Locks the folder, logs it and records the data during a training; the other workers leave that to the chief.
+
+    Gives the function that tells the tracker's logger of something new.
+    """
     print(f"experiment {folder.path}", flush=True)
     if not estimator.workers.is_chief:
-        yield None
+        yield lambda: None
         return
-    with (folder.locked_for_training(), mirrored(folder, server=server) as mirror,
+    with (folder.locked_for_training(), mirrored(folder, server=server) as log,
           _data_recorded(folder, settings, estimator=estimator, is_restart=is_restart)):
-        yield mirror
+        yield log
 
 
 def _record(folder: ExperimentFolder, settings: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -36,7 +36,7 @@ from expman.training.steps.op_determinism import settle_determinism
 from expman.training.steps.optimizer import build_optimizer
 from expman.training.steps.seeds import seed_everything
 from expman.training.steps.step_count import completed_steps
-from expman.training.training_run import TrainingRun
+from expman.training.training_run import NO_OVERRIDES, RunOverrides, TrainingRun
 from expman.training.user_callbacks import user_callbacks
 
 
@@ -132,9 +132,8 @@ class Estimator:
             raise TrainingError(f"{self.settings.file}: earlystopping_metric = '{metric}' is none of the validation metrics: "
                                 f"{', '.join(names)}. Set it to one of them.")
 
-    def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False, exports_once: bool = False,
-              judge: Callable[[], str | None] | None = None,
-              mirror: Callable[[], None] | None = None) -> TrainingProgress:
+    def train(self, folder: ExperimentFolder, *, restart: bool = False, extend: bool = False,
+              overrides: RunOverrides = NO_OVERRIDES) -> TrainingProgress:
         """Trains to the last epoch or until it no longer improves; evaluates, exports and saves as it goes.
 
         Arguments:
@@ -142,11 +141,7 @@ class Estimator:
             restart: go on from the newest checkpoint of the folder; on the CPU the end is the same, to the bit, as without
                 the interruption, if the user's code draws its random numbers from seeds.
             extend: with `restart`, go on even after early stopping.
-            exports_once: export the best weights when training ends or is stopped, not after each evaluation that improved;
-                without effect on `export_policy` 'latest'.
-            judge: asked after each evaluation; a text ends the training as pruned, for that reason. Not for several workers,
-                which would have to agree.
-            mirror: called after each epoch, when its row and its version are in the folder; must return at once.
+            overrides: what the caller wants beside the settings.
 
         Returns:
             The counters at the end.
@@ -156,10 +151,8 @@ class Estimator:
             TrainingError, UserCodeError, ExportError: training failed; `state.json` says why.
         """
         self.prepare()
-        if not self.workers.is_chief:
-            return WorkerRun(estimator=self, folder=folder).run(restart=restart, extend=extend)
-        return TrainingRun(estimator=self, folder=folder, exports_once=exports_once, judge=judge,
-                           mirror=mirror).run(restart=restart, extend=extend)
+        run = TrainingRun if self.workers.is_chief else WorkerRun
+        return run(estimator=self, folder=folder, overrides=overrides).run(restart=restart, extend=extend)
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics on the validation data, averaged over samples, with the averaged weights if they are kept.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import keras
@@ -18,11 +18,9 @@ from expman.training.callbacks.evaluation_summaries import EvaluationSummaries
 from expman.training.callbacks.export_models import ExportModels
 from expman.training.callbacks.hparams_summary import HparamsSummary
 from expman.training.callbacks.metrics_csv import MetricsCsv
-from expman.training.callbacks.mirroring import Mirroring
 from expman.training.callbacks.model_variables_table import ModelVariablesTable
 from expman.training.callbacks.plateau import Plateau
 from expman.training.callbacks.profiling import Profiling
-from expman.training.callbacks.pruning import Pruning
 from expman.training.callbacks.step_counter import StepCounter
 from expman.training.callbacks.stop_on_nan_loss import StopOnNanLoss
 from expman.training.callbacks.tensorboard_scalars import TensorBoardScalars
@@ -35,13 +33,13 @@ if TYPE_CHECKING:
 
 
 def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progress: TrainingProgress, addon: AddonCallbacks,
-                       exports: bool, judge: Callable[[], str | None] | None,
-                       mirror: Callable[[], None] | None) -> list[keras.callbacks.Callback]:
+                       exports: bool, further: Iterable[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
     """The callbacks in the order in which they act; checkpoint and display follow them.
 
     Arguments:
         addon: the user's own.
         exports: False leaves the export of versions to the caller.
+        further: act when the row of an epoch stands in `metrics.csv` and its version is exported.
     """
     settings = estimator.settings
     callbacks = [Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch)] if settings.use_profiling else []
@@ -51,10 +49,7 @@ def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progre
                                       policy=settings.export_policy))
     callbacks.append(MetricsCsv(file=folder.metrics_file, progress=progress, has_parts=bool(settings.eval_every_steps),
                                 steps_per_epoch=estimator.train_data.steps_per_epoch))
-    if judge is not None:
-        callbacks.append(Pruning(judge=judge, progress=progress))
-    if mirror is not None:
-        callbacks.append(Mirroring(request=mirror, progress=progress))
+    callbacks += further
     if settings.save_model_variables_to_pandas:
         callbacks.append(ModelVariablesTable(file=folder.model_variables_file, progress=progress,
                                              averages=lambda: _averages(estimator)))

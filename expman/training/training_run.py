@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import warnings
@@ -38,20 +39,39 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 
+CallbackMaker = Callable[[TrainingProgress], keras.callbacks.Callback]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOverrides:
+    """What the caller of a training wants beside what the settings say.
+
+    Attributes:
+        exports_once: export the best weights when training ends or is stopped, not after each evaluation that improved;
+            without effect on `export_policy` 'latest'.
+        callbacks: each makes a callback from the counters of the run; those callbacks act when the row of an epoch stands in
+            `metrics.csv` and its version is exported. With several workers only the chief has them: there they must not end
+            the training.
+    """
+
+    exports_once: bool = False
+    callbacks: tuple[CallbackMaker, ...] = ()
+
+
+NO_OVERRIDES = RunOverrides()
+
+
 class TrainingRun:
     """Trains an estimator's model and keeps the folder's checkpoints and `state.json` true, whatever ends it.
 
     Arguments:
         estimator: the experiment in memory.
         folder: an existing folder that gets all files.
-        exports_once, judge, mirror: see `Estimator.train`.
+        overrides: what the caller wants beside the settings.
     """
 
-    def __init__(self, *, estimator: Estimator, folder: ExperimentFolder, exports_once: bool = False,
-                 judge: Callable[[], str | None] | None = None, mirror: Callable[[], None] | None = None) -> None:
-        self._exports_as_it_goes = not exports_once or estimator.settings.export_policy == "latest"
-        self._judge = judge
-        self._mirror = mirror
+    def __init__(self, *, estimator: Estimator, folder: ExperimentFolder, overrides: RunOverrides) -> None:
+        self._overrides = overrides
         self._estimator = estimator
         self._folder = folder
         self._progress = TrainingProgress()
@@ -95,7 +115,8 @@ class TrainingRun:
         settings, train_data = self._estimator.settings, self._estimator.train_data
         return [
             *training_callbacks(self._estimator, folder=self._folder, progress=self._progress, addon=self._addon,
-                                exports=self._exports_as_it_goes, judge=self._judge, mirror=self._mirror),
+                                exports=not self._overrides.exports_once or settings.export_policy == "latest",
+                                further=[make(self._progress) for make in self._overrides.callbacks]),
             Checkpointing(save=self._save, every_seconds=settings.checkpoint_every_seconds,
                           progress=self._progress),
             ConsoleProgress(progress=self._progress, num_epochs=settings.nbEpoch,

@@ -22,8 +22,8 @@ GETS_WORSE = (("nbEpoch = 2", "nbEpoch = 5"), ("average_decay = 0.9", "average_d
     "return keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay([12], [0.05, -0.05]))"))
 
 
-def train(file, *, judge=None):
-    return commands.train(file, trial=commands.TrialTerms(exports_once=True, judge=judge))
+def train(file, *, pruner=lambda: None):
+    return commands.train(file, trial=commands.TrialTerms(exports_once=True, pruner=pruner))
 
 
 def only_folder(parent: Path) -> ExperimentFolder:
@@ -96,16 +96,16 @@ def test_a_best_that_has_been_exported_is_not_exported_again(tmp_path):
 
 
 def test_a_pruned_training_that_was_interrupted_at_its_export_stays_pruned(tmp_path, monkeypatch):
-    interrupted_at_export(monkeypatch, write_experiment(tmp_path), judge=lambda: "others are better")
+    interrupted_at_export(monkeypatch, write_experiment(tmp_path), pruner=lambda: "others are better")
     folder = only_folder(tmp_path)
-    commands.restart(folder.path, trial=commands.TrialTerms(exports_once=True, judge=lambda: None))
+    commands.restart(folder.path, trial=commands.TrialTerms(exports_once=True, pruner=lambda: None))
     state = folder.read_state()
     assert (state["status"], state["stop_reason"], state["epoch"]) == ("pruned", "others are better", 1)
     assert_best_is_exported(folder)
 
 
 def test_a_training_recorded_as_pruned_can_go_on_all_the_same(tmp_path):
-    folder = ExperimentFolder(train(write_experiment(tmp_path), judge=lambda: "others are better")["sessionFolder"])
+    folder = ExperimentFolder(train(write_experiment(tmp_path), pruner=lambda: "others are better")["sessionFolder"])
     assert folder.read_state()["status"] == "pruned"
     assert_best_is_exported(folder)
     commands.restart(folder.path, trial=commands.TrialTerms(exports_once=True))

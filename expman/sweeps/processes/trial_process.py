@@ -31,7 +31,7 @@ class TrialRequest:
     Attributes:
         folder: the trial's folder, which holds `trial.json`.
         settings_file: the settings file of the sweep.
-        metric: of which the trial is judged.
+        metric: by which trials are compared.
         pruning_rule: see `pruning_rules`; None: no trial is pruned.
         cores: the CPU cores that it may use; None: all.
         visible_gpus: value of CUDA_VISIBLE_DEVICES; None: as the sweep's own.
@@ -103,7 +103,7 @@ def record_end(trial: Trial, process: Any, *, metric: str, seconds: float, excee
     Arguments:
         trial: gets its end, in memory and on disk.
         process: of the trial, which has ended.
-        metric: of which the trial is judged.
+        metric: by which trials are compared.
         seconds: how long the process ran.
         exceeded_seconds: the limit for which the process was ended; None: it was not.
     """
@@ -133,7 +133,7 @@ def train_trial(request: TrialRequest, trial: Trial) -> None:
     """
     _take_resources(request)
     from expman import experiment_run as commands
-    terms = commands.TrialTerms(folder=trial.folder, gpu_ids=request.gpu_ids, judge=_Judge(request, trial),
+    terms = commands.TrialTerms(folder=trial.folder, gpu_ids=request.gpu_ids, pruner=_Pruner(request, trial),
                                 exports_once=True)
     if trial.has_started:
         commands.restart(trial.folder.path, trial=terms)
@@ -142,7 +142,7 @@ def train_trial(request: TrialRequest, trial: Trial) -> None:
         commands.train(request.settings_file, hparams=trial.hparams, hparams_origin="sweep", trial=terms)
 
 
-class _Judge:
+class _Pruner:
     """Decides after each evaluation whether the trial goes on, from the files of all trials."""
 
     def __init__(self, request: TrialRequest, trial: Trial) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expman.training.callbacks.after_evaluations import AfterEvaluations
+from expman.training.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 

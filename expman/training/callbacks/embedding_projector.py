@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from expman.training.callbacks.after_evaluations import AfterEvaluations
+from expman.training.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 from expman.training.tensorboard.projector_files import write_projector
 from expman.training.tensorboard.projector_points import collect_points

@@ -52,7 +52,7 @@ class Evaluation(keras.callbacks.Callback):
         if progress.step_in_epoch != self._steps_per_epoch and self._is_time():  # the end of the epoch has its own
             with kept_generators():
                 progress.evaluated_learning_rate = float(self.model.optimizer.learning_rate)
-                self._judge(dict(self._evaluate()), epoch=progress.running_epoch)
+                self._take_result(dict(self._evaluate()), epoch=progress.running_epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         progress = self._progress
@@ -60,7 +60,7 @@ class Evaluation(keras.callbacks.Callback):
         if self._every_steps and progress.step == progress.evaluated_step:  # its last step did not know that it was the last
             logs.update(self._named(progress.last_metrics))
         elif self._is_time() or epoch + 1 >= self._num_epochs:
-            self._judge(dict(self._evaluate()), epoch=epoch + 1)
+            self._take_result(dict(self._evaluate()), epoch=epoch + 1)
             logs.update(self._named(progress.last_metrics))
 
     def _is_time(self) -> bool:
@@ -70,7 +70,7 @@ class Evaluation(keras.callbacks.Callback):
     def _named(metrics: Mapping[str, float]) -> dict[str, float]:
         return {f"val_{name}": number for name, number in metrics.items()}
 
-    def _judge(self, metrics: dict[str, float], *, epoch: int) -> None:
+    def _take_result(self, metrics: dict[str, float], *, epoch: int) -> None:
         """Takes over what an evaluation in an epoch, from 1, measured."""
         progress = self._progress
         self._last_evaluation = time.monotonic()

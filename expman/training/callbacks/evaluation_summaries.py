@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from expman.training.callbacks.after_evaluations import AfterEvaluations
+from expman.training.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 

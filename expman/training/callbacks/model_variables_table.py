@@ -11,7 +11,7 @@ import numpy as np
 import pandas
 
 from expman.records.experiment_folder import write_atomically
-from expman.training.callbacks.after_evaluations import AfterEvaluations
+from expman.training.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 _COLUMNS = ("epoch", "step", "variable", "shape", "values", "averaged_values")

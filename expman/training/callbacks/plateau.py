@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from expman.training.callbacks.after_evaluations import AfterEvaluations
+from expman.training.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 _LOGGER = logging.getLogger(__name__)
