@@ -10,8 +10,8 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from expman.errors import ServingError
-from expman.runtimes.run_time import is_foreseeable
 from expman.runtimes.session import SessionOptions, open_saved_model
+from expman.runtimes.session_runs import is_foreseeable
 from expman.runtimes.unrestored_variables import unrestored_variables
 from expman.wire.protos import meta_graph_pb2, saved_model_pb2
 from expman.wire.status import StatusError

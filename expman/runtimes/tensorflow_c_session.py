@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from expman.runtimes.run_options import IN_CALLERS_THREAD, with_timeout
+from expman.runtimes.session_runs import IN_CALLERS_THREAD, with_timeout
 from expman.runtimes.tensorflow_c_api import Output, check_status, checked_status, tensorflow_library
 from expman.runtimes.tensorflow_notices import hidden_notices
 from expman.runtimes.tensorflow_tensors import new_tensor, take_array

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expman.runtimes.run_options import IN_CALLERS_THREAD, with_timeout
+from expman.runtimes.session_runs import IN_CALLERS_THREAD, with_timeout
 from expman.runtimes.tensorflow_notices import import_tensorflow
 from expman.wire.data_types import NUMBER_OF_NUMPY_DTYPE
 from expman.wire.protos import types_pb2

@@ -106,30 +106,30 @@ class EmbeddedServer:
         self.drain()
         self.close()
 
-    def drain(self, *, is_hurried: Callable[[], bool] = lambda: False) -> bool:
+    def drain(self, *, force: Callable[[], bool] = lambda: False) -> bool:
         """Refuses new requests and waits for the running ones, up to a minute.
 
         Arguments:
-            is_hurried: asked now and then; once True, the requests that still run are cancelled.
+            force: asked now and then; once True, the requests that still run are cancelled.
 
         Returns:
-            Whether it has not been hurried.
+            False when it was forced.
         """
-        was_hurried = threading.Event()
+        was_forced = threading.Event()
 
-        def is_now_hurried() -> bool:
-            if is_hurried():
-                was_hurried.set()
-            return was_hurried.is_set()
+        def is_now_forced() -> bool:
+            if force():
+                was_forced.set()
+            return was_forced.is_set()
 
         # Together, so that one does not wait for the other before it refuses.
         servers = [server for server in (self._grpc, self._rest) if server is not None]
-        threads = [threading.Thread(target=server.drain, kwargs={"is_hurried": is_now_hurried}) for server in servers]
+        threads = [threading.Thread(target=server.drain, kwargs={"force": is_now_forced}) for server in servers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return not was_hurried.is_set()
+        return not was_forced.is_set()
 
     def close(self) -> None:
         """Unloads the models, after `drain`."""
@@ -189,7 +189,7 @@ def run_embedded_server(options: ServerOptions) -> int:
         print(_ready_line(server.served_versions(), endpoints, address=options.address), flush=True)
         signals.wait()
         _LOGGER.info("stopping: no new requests, the running ones are answered")
-        has_answered = server.drain(is_hurried=lambda: signals.next(timeout_seconds=0) is not None)
+        has_answered = server.drain(force=lambda: signals.next(timeout_seconds=0) is not None)
         server.close()
     return 0 if has_answered else _CANCELLED_EXIT_CODE
 

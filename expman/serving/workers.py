@@ -16,7 +16,6 @@ from typing import Any
 
 from expman import PROJECT_FOLDER
 from expman.errors import ServingError
-from expman.serving.core_share import cores_for_each
 from expman.serving.endpoint import available_port
 from expman.serving.stop_signals import StopSignals, stop_signals
 
@@ -94,7 +93,7 @@ def run_workers(arguments: Sequence[str], flags: Mapping[str, Any]) -> int:
         raise ServingError("--grpc_socket_path goes with one worker only: a Unix socket cannot be shared. "
                            "Leave out --num_workers.")
     own = [argument for argument in arguments if not argument.lstrip("-").startswith("num_workers")]
-    command = [sys.executable, "-m", "expman.serving", *share_of_cores(flags), *own, "--is_worker"]
+    command = [sys.executable, "-m", "expman.serving", *core_slot_flags(flags), *own, "--is_worker"]
     with ExitStack() as undo, stop_signals() as signals:
         for port in filter(None, (flags["port"], flags["rest_api_port"])):
             undo.enter_context(_reserved(flags["address"], port))
@@ -116,8 +115,17 @@ def run_workers(arguments: Sequence[str], flags: Mapping[str, Any]) -> int:
         return _stopped(workers, number, signals)
 
 
-def share_of_cores(flags: Mapping[str, Any]) -> list[str]:
-    """The flag that gives an operation of a worker its share of the processor; none where a flag says what it may use."""
+def cores_for_each(num_runs: int) -> int:
+    """Returns how many cores an operation may use where several runs of models go on at the same time, at least one.
+
+    TensorFlow would give an operation all cores in each run, and these then wait for one another: two runs on two cores answer
+    a small convolutional network a third as often so (docs/serving_speed.md).
+    """
+    return max(1, len(os.sched_getaffinity(0)) // num_runs)
+
+
+def core_slot_flags(flags: Mapping[str, Any]) -> list[str]:
+    """Returns the flag that keeps an operation of a worker to its slot of cores; none where a flag says what it may use."""
     if any(flags[name] for name in ("tensorflow_intra_op_parallelism", "tensorflow_session_parallelism",
                                     "tensorflow_session_config_file")):
         return []

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from expman.serving.__main__ import main
-from expman.serving.workers import share_of_cores
+from expman.serving.workers import core_slot_flags
 from tests.support.serving_models import OfficialClient, free_port, save_affine_model
 from tests.support.serving_process import server_process
 
@@ -130,4 +130,4 @@ def test_workers_share_the_cores_unless_told_otherwise(
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(4)))
     flags = {"num_workers": 2, "tensorflow_intra_op_parallelism": 0, "tensorflow_session_parallelism": 0,
              "tensorflow_session_config_file": "", **changes}
-    assert share_of_cores(flags) == expected
+    assert core_slot_flags(flags) == expected

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore, VersionStatus
-from expman.serving.models.version_status import VersionState
+from expman.serving.models.version_states import VersionState
 
 
 class FilePredictor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from expman.serving.core_share import cores_for_each
+from expman.serving.workers import cores_for_each
 
 # Sensible for a model that a few clients ask at the same time; users copy it to change it.
 DEFAULT_BATCHING_FILE = Path(__file__).with_name("batching_parameters.pbtxt")

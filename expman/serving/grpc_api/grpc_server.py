@@ -15,6 +15,7 @@ from expman.serving.endpoint import available_port, endpoint
 from expman.serving.grpc_api.event_calls import EventMethods, has_event_calls
 from expman.serving.grpc_api.health_handler import health_handler
 from expman.serving.grpc_api.pool_handlers import pool_handlers
+from expman.serving.grpc_api.predict_method import predict_method
 from expman.serving.grpc_api.request_threads import RequestThreads
 from expman.serving.grpc_api.services import MODEL_SERVICE, PREDICTION_SERVICE, service_methods
 from expman.serving.inference.inference import Inference
@@ -69,7 +70,7 @@ class GrpcServer:
         }
         threads = RequestThreads(options.num_threads, few=options.num_short_threads, name="grpc")
         self._server = grpc.server(threads, options=list(arguments.items()))
-        methods = service_methods(inference)
+        methods = service_methods(inference, predict=predict_method(inference))
         self._event_methods: EventMethods | None = None
         if has_event_calls(self._server):
             self._event_methods = EventMethods(self._server, {
@@ -106,21 +107,21 @@ class GrpcServer:
             self._event_methods.start()
         return port
 
-    def drain(self, *, is_hurried: Callable[[], bool] = lambda: False) -> bool:
+    def drain(self, *, force: Callable[[], bool] = lambda: False) -> bool:
         """Refuses new requests and waits for the running ones, up to a minute.
 
         Not to be interrupted by an exception from a signal handler: gRPC would be left half stopped.
 
         Arguments:
-            is_hurried: asked now and then; once True, the requests that still run are cancelled.
+            force: asked now and then; once True, the requests that still run are cancelled.
 
         Returns:
-            Whether it has not been hurried.
+            False when it was forced.
         """
         self._health.enter_graceful_shutdown()
         is_stopped = self._server.stop(_DRAIN_SECONDS)
         while not is_stopped.wait(_POLL_SECONDS):
-            if is_hurried():
+            if force():
                 self._server.stop(None)
                 return False
         return True

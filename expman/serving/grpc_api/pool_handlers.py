@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import grpc
 
-from expman.serving.grpc_api.method import Method
+from expman.serving.grpc_api.services import Method
 from expman.wire.status import Code
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from expman.serving.grpc_api.event_calls import EventCall
 from expman.serving.grpc_api.exchange import CANCELLED, Exchange
-from expman.serving.grpc_api.method import Method
+from expman.serving.grpc_api.services import Method
 from expman.serving.inference.inference import Inference
 from expman.serving.inference.predict import Prediction
 from expman.serving.inference.predict_answer import PredictAnswer

@@ -16,7 +16,7 @@ from expman.serving.models.load_failures import LoadFailures
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_versions import ModelVersions
 from expman.serving.models.served_version import ServedVersion
-from expman.serving.models.version_status import VersionStatus
+from expman.serving.models.version_states import VersionStatus
 from expman.wire.status import Code, StatusError
 
 _LOGGER = logging.getLogger(__name__)

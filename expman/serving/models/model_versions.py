@@ -11,10 +11,9 @@ from pathlib import Path
 from expman.errors import ExperimentError
 from expman.serving.models.load_failures import LoadFailures
 from expman.serving.models.model_config import ModelConfig
-from expman.serving.models.routes import Routes
 from expman.serving.models.served_version import ServedVersion
 from expman.serving.models.version_folders import Fingerprint, fingerprint, version_folders
-from expman.serving.models.version_status import VersionState, VersionStatus
+from expman.serving.models.version_states import Routes, VersionState, VersionStatus
 from expman.wire.status import Code, StatusError
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ class ModelVersions:
             elif label is not None:
                 served = routes.by_label.get(label)
             else:
-                served = routes.latest
+                served = routes.newest
             if served is None:
                 raise self._not_found(version, label)
             # One that was closed between the two lines is not in the routes any more.
@@ -157,7 +156,7 @@ class ModelVersions:
 
     def _complain(self, complaint: str) -> None:
         self._complaint = complaint
-        if self._routes.latest is not None:  # Else `fault` tells it.
+        if self._routes.newest is not None:  # Else `fault` tells it.
             self._tell_once(f"{complaint} What is loaded serves on.")
 
     def _tell_once(self, text: str) -> None:

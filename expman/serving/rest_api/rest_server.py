@@ -73,7 +73,7 @@ class RestServer:
                             prometheus_path=prometheus_path)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._is_hurried = False
+        self._is_forced = False
 
     def check_port(self) -> None:
         """Raises ServingError when the port cannot be had: known now, not after a long load."""
@@ -98,25 +98,25 @@ class RestServer:
         if self._thread is not None:
             asyncio.run_coroutine_threadsafe(self._stop_listening(), self._loop).result()
 
-    def drain(self, *, is_hurried: Callable[[], bool] = lambda: False) -> bool:
+    def drain(self, *, force: Callable[[], bool] = lambda: False) -> bool:
         """Closes the port, answers the requests that were accepted, up to a minute, and ends.
 
         Arguments:
-            is_hurried: asked now and then; once True, the requests that still run are dropped.
+            force: asked now and then; once True, the requests that still run are dropped.
 
         Returns:
-            Whether it has not been hurried.
+            False when it was forced.
         """
         if self._thread is not None:
             self.refuse()
             self._loop.call_soon_threadsafe(self._may_end.set)
             while self._thread.is_alive():
-                self._is_hurried = self._is_hurried or is_hurried()
+                self._is_forced = self._is_forced or force()
                 self._thread.join(_POLL_SECONDS)
             self._thread = None
         for executor in (self._workers, self._reporters):
             executor.shutdown(wait=False, cancel_futures=True)
-        return not self._is_hurried
+        return not self._is_forced
 
     def _listening_socket(self) -> socket.socket:
         self.check_port()
@@ -179,7 +179,7 @@ class RestServer:
         await self._wait_while(self._is_sending, until=self._loop.time() + _FLUSH_SECONDS)
 
     async def _wait_while(self, condition: Callable[[], object], *, until: float) -> None:
-        while condition() and not self._is_hurried and self._loop.time() < until:
+        while condition() and not self._is_forced and self._loop.time() < until:
             await asyncio.sleep(_POLL_SECONDS)
 
     def _is_sending(self) -> bool:

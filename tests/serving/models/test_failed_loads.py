@@ -10,7 +10,7 @@ from expman.errors import ServingError
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore
 from expman.serving.models.version_policy import SpecificVersions
-from expman.serving.models.version_status import VersionState
+from expman.serving.models.version_states import VersionState
 from expman.wire.status import Code, StatusError
 from tests.support.serving_model_stores import FilePredictor, Loader, answer_of, publish, started_store, states, wait_for_state
 

@@ -14,7 +14,7 @@ from expman.runtimes.predictor import SavedModelPredictor
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore
 from expman.serving.models.version_policy import LatestVersions
-from expman.serving.models.version_status import VersionState
+from expman.serving.models.version_states import VersionState
 from tests.support.serving_model_stores import Loader, answer_of, publish, started_store, wait_for_state
 from tests.support.serving_models import save_affine_model
 

@@ -9,7 +9,7 @@ import pytest
 
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore
-from expman.serving.models.version_status import VersionState
+from expman.serving.models.version_states import VersionState
 from expman.wire.status import Code, StatusError
 from tests.support.serving_model_stores import Loader, answer_of, publish, started_store, states, wait_for_state
 

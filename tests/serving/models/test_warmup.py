@@ -12,7 +12,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ServedVersion
-from expman.serving.models.version_status import VersionState
+from expman.serving.models.version_states import VersionState
 from expman.serving.models.warmup import WARM_UP_FILE, warm_up
 from expman.wire.status import Code, StatusError
 from expman.wire.tf_records import read_records

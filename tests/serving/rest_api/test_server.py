@@ -198,14 +198,14 @@ def test_large_answer_is_sent_to_its_end_before_the_server_ends() -> None:
     assert json.loads(body) == {"results": [[[label, 1.0]]]}
 
 
-def test_hurried_server_drops_what_still_runs() -> None:
+def test_forced_server_drops_what_still_runs() -> None:
     inference = _Inference()
     server = _rest_server(inference)
     with socket.create_connection(("127.0.0.1", server.start())) as connection:
         connection.sendall(_REQUEST)
         inference.wait_for(1)
-        hurry = iter([False, False, True])
-        assert not server.drain(is_hurried=lambda: next(hurry, True))
+        force = iter([False, False, True])
+        assert not server.drain(force=lambda: next(force, True))
         assert _answer(connection) == b""
     inference.may_answer.set()
 

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from expman.runtimes.predictor import SavedModelPredictor
-from expman.runtimes.run_time import is_foreseeable
 from expman.runtimes.session import SessionOptions
+from expman.runtimes.session_runs import is_foreseeable
 from expman.wire.protos import saved_model_pb2
 from tests.support.serving_models import save_affine_model, save_slow_model, save_text_model
 
