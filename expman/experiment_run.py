@@ -1,4 +1,4 @@
-"""What the commands of the script do; TensorFlow is imported only by those that compute."""
+"""One experiment from start to end; TensorFlow is imported only when one starts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from expman.errors import UsageError
 from expman.records.experiment_folder import ExperimentFolder, write_atomically
 from expman.records.recorded_settings import warn_of_other_settings
-from expman.records.running_servers import announced, server_port
 from expman.runtimes.tensorflow_notices import start_tensorflow
 from expman.settings.class_weights import restored
 from expman.settings.data_statistics import restore_statistics, statistics_of
@@ -27,14 +26,11 @@ from expman.tracking.background_mirror import mirrored
 from expman.tracking.run_content import experiment_name
 from expman.tracking.tracking_server import TrackingServer
 
-if TYPE_CHECKING:
-    from expman.sweeps.sweep_results import SweepResult
-
 _LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialTerms:
+class TrialOverrides:
     """What a sweep wants otherwise than a settings file says.
 
     Attributes:
@@ -66,7 +62,7 @@ class TrialTerms:
 
 
 def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] | None = None,
-          hparams_origin: str = "command line", trial: TrialTerms | None = None) -> dict[str, Any]:
+          hparams_origin: str = "command line", trial: TrialOverrides | None = None) -> dict[str, Any]:
     """Trains a new experiment.
 
     Arguments:
@@ -84,7 +80,7 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     """
     UserModule(Path(settings_file), described_as="settings file")  # tells at once, before TensorFlow takes its seconds
     start_tensorflow()
-    trial = trial or TrialTerms()
+    trial = trial or TrialOverrides()
     settings = trial.applied_to(load_settings(settings_file, overrides=hparams, origin=hparams_origin))
     server = TrackingServer(settings.tracking_uri)
     estimator = _build_estimator(settings)
@@ -101,7 +97,7 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
 
 
 def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
-            trial: TrialTerms | None = None) -> dict[str, Any]:
+            trial: TrialOverrides | None = None) -> dict[str, Any]:
     """Goes on with an interrupted experiment, from its folder alone.
 
     Arguments:
@@ -120,7 +116,7 @@ def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
                          f"To extend it, add --nbEpoch with a number above {state['epoch']}.")
     extend = num_epochs is not None
     num_epochs = num_epochs or identity["settings"]["nbEpoch"]
-    trial = trial or TrialTerms()
+    trial = trial or TrialOverrides()
     settings = trial.applied_to(load_experiment(folder))
     settings = dataclasses.replace(settings, values={**settings.values, "nbEpoch": num_epochs})
     server = TrackingServer(settings.tracking_uri)
@@ -132,94 +128,6 @@ def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
     with _kept_by_chief(folder, settings, estimator=estimator, server=server, is_restart=True) as log:
         progress = estimator.train(folder, restart=True, extend=extend, overrides=trial.for_run(log))
     return _result(folder, progress)
-
-
-def check(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] | None = None) -> bool:
-    """Tries all that an experiment needs, in a few seconds, and leaves nothing behind; prints a line for each check.
-
-    Returns:
-        Whether all checks passed.
-
-    Raises:
-        SettingsError: the settings file is missing or not valid Python.
-    """
-    UserModule(Path(settings_file), described_as="settings file")  # tells at once, before TensorFlow takes its seconds
-    start_tensorflow()
-    from expman.dry_run.checklist import CHECKS
-    from expman.dry_run.runner import run_dry
-    return run_dry(CHECKS, settings_file=settings_file, hparams=hparams)
-
-
-def start_server(model_dir: str, *, engine: str, port: int | None = None, rest_port: int | None = None,
-                 batching: str | os.PathLike[str] | None = None, num_workers: int = 1,
-                 gpu_memory_fraction: float = 0.0) -> int:
-    """Serves the newest exported version of an experiment until it is stopped; new versions are picked up.
-
-    Arguments:
-        model_dir: the experiment's folder.
-        engine: 'auto', 'tensorflow_model_server', 'docker', 'apptainer' or 'embedded'.
-        port, rest_port: replace `tensorflow_server_port` and `tensorflow_server_rest_port`.
-        batching: a file of batching parameters: join requests that arrive together; '' for the parameters that come with
-            the project; None: run each by itself.
-        num_workers: processes of the embedded server.
-        gpu_memory_fraction: of each GPU's memory; 0: the engine's own choice.
-
-    Returns:
-        The server's exit code.
-    """
-    from expman.serving.engines.serve import serve
-    from expman.serving.engines.service import DEFAULT_BATCHING_FILE, Service
-    folder = ExperimentFolder.open(model_dir)
-    settings = folder.read_identity()["settings"]
-    name, base_path = folder.exported_model()
-    if batching and not Path(batching).is_file():
-        raise UsageError(f"--batching: there is no file {batching}. Give a file of BatchingParameters, or no file.")
-    return serve(Service(
-        base_path=base_path, model_name=name, address=settings["tensorflow_server_address"],
-        port=settings["tensorflow_server_port"] if port is None else port,
-        rest_port=settings["tensorflow_server_rest_port"] if rest_port is None else rest_port,
-        on_gpu=settings["serve_on_gpu"], gpu_memory_fraction=gpu_memory_fraction,
-        max_message_bytes=settings["grpc_max_message_length"], num_workers=num_workers,
-        batching_file=None if batching is None else Path(batching or DEFAULT_BATCHING_FILE).resolve()), engine=engine,
-        announce=lambda service: announced(folder.servers, port=service.port, rest_port=service.rest_port))
-
-
-def predict(model_dir: str, *, num_requests: int, port: int | None = None, debug: bool = False) -> None:
-    """Drives the experiment's `Client_IO` against a running server.
-
-    Arguments:
-        model_dir: the experiment's folder.
-        num_requests: how many samples to send; negative: until `getInputData` raises StopIteration.
-        port: where the server is; None: where the newest one of the experiment runs, else `tensorflow_server_port`.
-        debug: passed to `Client_IO` as `debugMode`.
-    """
-    folder = ExperimentFolder.open(model_dir)
-    name, _ = folder.exported_model()
-    settings = load_experiment(folder)
-    from expman.client.model_client import run_experiment_client
-    run_experiment_client(settings, model_dir=folder.path, model_name=name,
-                          port=server_port(folder, otherwise=settings.tensorflow_server_port) if port is None else port,
-                          num_requests=num_requests, debug=debug)
-
-
-def sweep(sweep_file: str | os.PathLike[str], *, engine: str = "local", ray_address: str | None = None,
-          accepts_changes: bool = False) -> SweepResult:
-    """Runs a sweep over a settings file, or goes on with it.
-
-    Arguments:
-        sweep_file: the sweep file.
-        engine: 'local', or 'ray' for a cluster.
-        ray_address: of the Ray cluster; None: Ray starts on this machine.
-        accepts_changes: go on although the sweep's files have changed.
-
-    Raises:
-        ExperimentError: see `run_sweep`.
-    """
-    if engine == "ray":
-        from expman.sweeps.on_ray.ray_sweep import run_ray_sweep
-        return run_ray_sweep(sweep_file, address=ray_address, accepts_changes=accepts_changes)
-    from expman.sweeps.local_sweep import run_sweep
-    return run_sweep(sweep_file, accepts_changes=accepts_changes)
 
 
 def load_experiment(folder: ExperimentFolder) -> Settings:

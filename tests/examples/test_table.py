@@ -19,7 +19,7 @@ import tensorflow as tf
 from sklearn.linear_model import LinearRegression
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.records.experiment_folder import ExperimentFolder
 from expman.reports.page.html_report import write_report
 from tests.support.example_files import ask_served_model, local_answers, number_after, shortened
@@ -122,13 +122,13 @@ def test_a_restart_goes_on_as_if_never_interrupted_with_the_statistics_of_the_st
             ("nbEpoch = 40", f"nbEpoch = {epochs}"), ("baseline = True", f"baseline = {baseline}")))["sessionFolder"])
 
     whole, part = trained("whole", 5, True), trained("part", 3, False)
-    commands.restart(part, num_epochs=5)
+    experiment_run.restart(part, num_epochs=5)
     assert untimed(read_metrics(part)) == untimed(read_metrics(whole))
 
     recorded = ExperimentFolder(part).read_identity()["data_statistics"]
     data.write_text(data.read_text(encoding="utf-8").replace(",130,", ",1300,"), encoding="utf-8")
     with caplog.at_level(logging.WARNING):
-        settings = commands.load_experiment(ExperimentFolder(part))
+        settings = experiment_run.load_experiment(ExperimentFolder(part))
     assert settings.functions["data_preprocess"].__self__.recorded_statistics() == tupled(recorded[0])
     assert "the training rows of 'Horsepower' are no longer those of the start of the experiment" in caplog.text
 

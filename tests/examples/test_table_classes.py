@@ -11,7 +11,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman.cli.commands.check import check
 from expman.errors import UserCodeError
 from expman.records.experiment_folder import ExperimentFolder
 from tests.support.project import ROOT
@@ -59,7 +59,7 @@ def test_classes_are_learnt_from_embedded_words_and_answered_by_name(tmp_path):
 
 def test_the_check_does_not_warn_of_missing_cells_that_preprocessing_fills(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    assert commands.check(EXAMPLE)
+    assert check(EXAMPLE)
     printed = capsys.readouterr().out
     assert "training features 'Horsepower' float64[32]" in printed and "NaN" in printed
     assert "warning" not in printed

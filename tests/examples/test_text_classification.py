@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import TrainingError
 from tests.support.example_files import ask_served_model, local_answers, number_after
 from tests.support.project import ROOT
@@ -50,4 +50,4 @@ def test_sentences_over_rest_become_the_names_of_libraries_and_a_restart_with_ot
     copy.write_text(copy.read_text(encoding="utf-8").replace("_LEAST_WORDS = 4", "_LEAST_WORDS = 12"), encoding="utf-8")
     monkeypatch.delitem(sys.modules, "library_sentences")
     with pytest.raises(TrainingError, match="the words of text_vectorization.* are not those"):
-        commands.restart(result["sessionFolder"], num_epochs=3)
+        experiment_run.restart(result["sessionFolder"], num_epochs=3)

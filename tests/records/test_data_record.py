@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.records.data_fingerprint import FingerprintCancelledError
 from expman.records.data_record import data_recorded
 from expman.records.experiment_folder import ExperimentFolder
@@ -59,7 +59,7 @@ def test_an_experiment_records_its_files_and_first_batches(experiment, tmp_path)
 
 def test_a_restart_on_the_same_data_says_nothing(experiment, caplog):
     before = recorded_data(experiment)
-    commands.restart(str(experiment), num_epochs=3)
+    experiment_run.restart(str(experiment), num_epochs=3)
     assert "data" not in " ".join(record.message for record in caplog.records if record.levelno >= logging.WARNING)
     assert recorded_data(experiment) == before
 
@@ -70,7 +70,7 @@ def test_a_restart_on_changed_data_names_the_files_and_goes_on(experiment, tmp_p
     (tmp_path / "train" / "below" / "b c.csv").unlink()
     for number in range(7):
         (tmp_path / "train" / f"n{number}.csv").write_text("0")
-    result = commands.restart(str(experiment), num_epochs=3)
+    result = experiment_run.restart(str(experiment), num_epochs=3)
     warnings = [record.getMessage() for record in caplog.records if "The data changed" in record.getMessage()]
     assert warnings == [
         "The data changed since the experiment started; training goes on with what they are now:\n"
@@ -84,7 +84,7 @@ def test_a_restart_on_changed_data_names_the_files_and_goes_on(experiment, tmp_p
 def test_a_restart_without_the_list_of_files_still_warns(experiment, tmp_path, caplog):
     (experiment / "data_files.csv").unlink()
     (tmp_path / "val" / "c.csv").write_text("4\n")
-    commands.restart(str(experiment), num_epochs=3)
+    experiment_run.restart(str(experiment), num_epochs=3)
     assert f"raw_data_dir_val '{tmp_path}/val': which files cannot be told" in caplog.text
 
 
@@ -92,7 +92,7 @@ def test_a_restart_without_a_record_says_so_and_writes_one(experiment, caplog):
     identity = json.loads((experiment / "experiment.json").read_text())
     data = identity.pop("data")
     (experiment / "experiment.json").write_text(json.dumps(identity))
-    commands.restart(str(experiment), num_epochs=3)
+    experiment_run.restart(str(experiment), num_epochs=3)
     assert "whether they changed since then cannot be told" in caplog.text
     assert recorded_data(experiment) == data
 
@@ -101,7 +101,7 @@ def test_without_a_seed_the_first_batches_are_not_compared(tmp_path, caplog):
     file = write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 1\nrandom_seed = None"))
     experiment = Path(experiments_manager.run(file)["sessionFolder"])
     assert recorded_data(experiment)["first_batches"] == {"training data": None, "validation data": None}
-    commands.restart(str(experiment), num_epochs=2)
+    experiment_run.restart(str(experiment), num_epochs=2)
     assert "The data changed" not in caplog.text
 
 

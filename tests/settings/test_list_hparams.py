@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import UsageError
 from expman.reports.compare.comparison_table import compare
 from expman.reports.page.html_report import write_report
@@ -35,7 +35,7 @@ def test_lists_are_overridden_recorded_restarted_and_compared(tmp_path, capsys):
     folders = [Path(result["sessionFolder"]) for result in results]
     assert "layers4-2" in folders[0].name and "layers5-6" in folders[1].name
     assert json.loads((folders[1] / "experiment.json").read_text())["hparams"]["layers"]["value"] == [5, 6]
-    assert commands.restart(folders[1], num_epochs=3)["global_step"] == 18
+    assert experiment_run.restart(folders[1], num_epochs=3)["global_step"] == 18
 
     compare([str(tmp_path / "experiments")], csv_file=str(tmp_path / "table.csv"))
     assert "[5, 6]" in (tmp_path / "table.csv").read_text()

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import SettingsError, UserCodeError
 from expman.records.experiment_folder import ExperimentFolder
 from expman.settings.loading import load_settings
@@ -76,7 +76,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("user_files") / "project"
     settings = write_project(folder)
     settings.write_text(settings.read_text().replace(str(folder / "experiments"), str(folder.parent / "experiments")))
-    return folder, Path(commands.train(settings)["sessionFolder"])
+    return folder, Path(experiment_run.train(settings)["sessionFolder"])
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_what_the_modules_read_and_what_is_named_is_kept_but_neither_data_nor_hi
 def test_a_training_goes_on_without_the_folder_that_it_started_in(moved):
     project, experiment = moved
     shutil.rmtree(project)
-    code = "import sys; from expman import commands; commands.restart(sys.argv[1], num_epochs=3)"
+    code = "import sys; from expman import experiment_run; experiment_run.restart(sys.argv[1], num_epochs=3)"
     done = subprocess.run([sys.executable, "-c", code, str(experiment)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [row["epoch"] for row in read_metrics(experiment)] == ["1", "2", "3"]
@@ -110,7 +110,7 @@ def test_a_training_goes_on_without_the_folder_that_it_started_in(moved):
 def test_a_file_that_is_gone_is_read_from_its_copy(moved, caplog):
     project, experiment = moved
     shutil.rmtree(project / "weights")
-    settings = commands.load_experiment(ExperimentFolder(experiment))
+    settings = experiment_run.load_experiment(ExperimentFolder(experiment))
     outputs = settings.call("model", data=keras.Input([3]), n_outputs=1, hparams=settings.hparams)
     np.testing.assert_array_equal(keras.Model(outputs["code"]._keras_history.operation.input, outputs["code"])
                                   .get_layer("first").get_weights()[0], KERNEL)
@@ -120,7 +120,7 @@ def test_a_file_that_is_gone_is_read_from_its_copy(moved, caplog):
 def test_files_that_are_there_are_read_where_they_are_and_a_change_is_told(moved, caplog):
     project, experiment = moved
     (project / "config.json").write_text('{"factor": 0.5}')
-    settings = commands.load_experiment(ExperimentFolder(experiment))
+    settings = experiment_run.load_experiment(ExperimentFolder(experiment))
     assert settings.functions["model"].__globals__["__file__"] == str(project / "model.py")
     assert settings.plateau_factor == 0.5
     assert f"{project / 'config.json'} has changed since the experiment started" in caplog.text
@@ -131,7 +131,7 @@ def test_settings_that_came_out_otherwise_are_named_with_both_values(moved, capl
     project, experiment = moved
     record = experiment / "experiment.json"
     monkeypatch.setenv("TEST_BATCH_SIZE", "8")
-    commands.load_experiment(ExperimentFolder(experiment))
+    experiment_run.load_experiment(ExperimentFolder(experiment))
     warning = next(text for text in caplog.messages if "gives other settings" in text)
     assert "started: batch_size is 8 now and was 16. " in warning.replace(
         f"; raw_data_dir_val is {str(project / 'data')!r} now", "")

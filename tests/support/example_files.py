@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from expman import experiment_run as commands
+from expman.cli.commands.predict import predict
 from tests.support.project import ROOT
 from tests.support.serving_models import running_server
 
@@ -34,7 +34,7 @@ def ask_served_model(result: Mapping[str, Any]) -> None:
     """
     export = Path(result["last_exported_model"]).parent
     with running_server(export, model_name=export.name) as port:
-        commands.predict(result["sessionFolder"], num_requests=-1, port=port)
+        predict(result["sessionFolder"], num_requests=-1, port=port)
 
 
 def local_answers(result: Mapping[str, Any], output: str, **inputs: np.ndarray) -> np.ndarray:

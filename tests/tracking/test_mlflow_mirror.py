@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import TrackingError
 from expman.records.experiment_folder import ExperimentFolder
 from expman.tracking.background_mirror import mirrored
@@ -135,14 +135,14 @@ def addon_callbacks():
     return [Interrupt()]
 """)
     with pytest.raises(KeyboardInterrupt):
-        commands.train(file)
+        experiment_run.train(file)
     folder, = (tmp_path / "experiments").iterdir()
     before = run_of(client, folder)
     assert before.info.status == "KILLED" and before.data.tags["status"] == "stopped"
     assert [step for step, _ in points(client, before, "loss")] == [6, 12]
     settings = folder / "experiment_settings.py"
     settings.write_text(settings.read_text().replace("return [Interrupt()]", "return []"))
-    commands.restart(str(folder))
+    experiment_run.restart(str(folder))
     after = run_of(client, folder)
     assert after.info.run_id == before.info.run_id
     assert (after.info.status, after.data.tags["status"]) == ("FINISHED", "finished")
@@ -243,5 +243,5 @@ def test_a_deleted_experiment_of_the_server_is_told_before_anything_is_written(s
     client.delete_experiment(number)
     file = write_experiment(tmp_path, tracked(server), ('session_name = "line"', 'session_name = "deleted"'))
     with pytest.raises(TrackingError, match=f"mlflow experiments restore --experiment-id {number}"):
-        commands.train(file)
+        experiment_run.train(file)
     assert not (tmp_path / "experiments").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.settings.loading import load_settings
 from expman.training.callbacks import console_progress
 from expman.training.callbacks.evaluation import Evaluation
@@ -47,9 +47,9 @@ def test_of_equal_values_the_one_with_the_lower_loss_is_best():
 def test_an_explicit_number_of_epochs_begins_a_new_patience_and_says_so(tmp_path, caplog):
     caplog.set_level("INFO")
     file = write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 9\nearly_stopping_patience = 2"), *STUCK)
-    folder = Path(commands.train(file)["sessionFolder"])
+    folder = Path(experiment_run.train(file)["sessionFolder"])
     assert len(read_metrics(folder)) == 3  # the best epoch 1, and two without improvement
-    commands.restart(folder, num_epochs=20)
+    experiment_run.restart(folder, num_epochs=20)
     assert "ended after epoch 3 (no improvement for 2 epochs; the best was epoch 1). --nbEpoch begins a new patience" in caplog.text
     assert len(read_metrics(folder)) == 5
     state = json.loads((folder / "state.json").read_text())
@@ -58,13 +58,13 @@ def test_an_explicit_number_of_epochs_begins_a_new_patience_and_says_so(tmp_path
 
 def test_an_extension_that_was_killed_before_its_first_checkpoint_goes_on_without_naming_it_again(tmp_path):
     file = write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 9\nearly_stopping_patience = 2"), *STUCK)
-    folder = Path(commands.train(file)["sessionFolder"])
+    folder = Path(experiment_run.train(file)["sessionFolder"])
     state, identity = (json.loads((folder / name).read_text()) for name in ("state.json", "experiment.json"))
     # What the extended training wrote before it was killed.
     (folder / "state.json").write_text(json.dumps({**state, "status": "training", "stopped_early": False, "patience_start": 3}))
     identity["settings"]["nbEpoch"] = 20
     (folder / "experiment.json").write_text(json.dumps(identity))
-    commands.restart(folder)
+    experiment_run.restart(folder)
     assert len(read_metrics(folder)) == 5
 
 
@@ -74,9 +74,9 @@ def test_keras_own_early_stopping_gets_a_new_patience_too(tmp_path):
 def addon_callbacks():
     return [keras.callbacks.EarlyStopping("val_loss", patience=2)]
 ''')
-    folder = Path(commands.train(file)["sessionFolder"])
+    folder = Path(experiment_run.train(file)["sessionFolder"])
     assert len(read_metrics(folder)) == 3
-    commands.restart(folder, num_epochs=20)
+    experiment_run.restart(folder, num_epochs=20)
     assert len(read_metrics(folder)) == 5
 
 
@@ -94,7 +94,7 @@ def test_epochs_long_after_the_best_are_told_of(tmp_path, epoch, best_epoch, add
 
 
 def test_a_training_says_at_its_end_that_its_best_was_long_ago(tmp_path, caplog):
-    commands.train(write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 6"), *STUCK))
+    experiment_run.train(write_experiment(tmp_path, ("nbEpoch = 2", "nbEpoch = 6"), *STUCK))
     assert "The best evaluation was that of epoch 1 of 6" in caplog.text
 
 

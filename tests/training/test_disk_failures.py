@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import ExperimentFolderError
 from expman.records.experiment_folder import ExperimentFolder
 from tests.support.project import ROOT
@@ -63,7 +63,7 @@ def test_a_full_disk_ends_the_training_with_its_reason_and_leaves_it_restartable
     assert_undamaged(folder)
     settings = folder / "experiment_settings.py"
     settings.write_text(settings.read_text().replace("if epoch == 1", "if False"))
-    commands.restart(str(folder))
+    experiment_run.restart(str(folder))
     assert [row["epoch"] for row in read_metrics(folder)] == ["1", "2", "3", "4"]
     assert_undamaged(folder)
 
@@ -106,5 +106,5 @@ def test_a_second_training_in_the_same_folder_is_refused(tmp_path, trained):
     shutil.copytree(trained["sessionFolder"], tmp_path / "copy")
     with ExperimentFolder.open(tmp_path / "copy").locked_for_training():
         with pytest.raises(ExperimentFolderError, match="is being trained by another process"):
-            commands.restart(str(tmp_path / "copy"), num_epochs=3)
-    commands.restart(str(tmp_path / "copy"), num_epochs=3)
+            experiment_run.restart(str(tmp_path / "copy"), num_epochs=3)
+    experiment_run.restart(str(tmp_path / "copy"), num_epochs=3)

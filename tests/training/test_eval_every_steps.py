@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.records.experiment_folder import ExperimentFolder
 from expman.records.trial import Trial
 from expman.reports.metrics_table import read_metrics_table
@@ -36,7 +36,7 @@ def addon_callbacks():
 
 def trained(folder: Path, *replacements: tuple[str, str], added: str = "") -> Path:
     folder.mkdir(exist_ok=True)
-    return Path(commands.train(write_experiment(folder, EPOCHS, *replacements, added=added))["sessionFolder"])
+    return Path(experiment_run.train(write_experiment(folder, EPOCHS, *replacements, added=added))["sessionFolder"])
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_restart_within_an_epoch_is_exact(often, tmp_path):
     assert max(path.name for path in (folder / "checkpoints").iterdir()) == "step-000000014"  # two steps into the third epoch
     settings = folder / "experiment_settings.py"
     settings.write_text(settings.read_text().replace("return [Interrupt()]", "return []"))
-    commands.restart(str(folder))
+    experiment_run.restart(str(folder))
     assert untimed(read_metrics(folder)) == untimed(read_metrics(often))
     assert_same_weights(folder, often)
 

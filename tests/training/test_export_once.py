@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import TrainingError
 from expman.records.experiment_folder import ExperimentFolder, exported_versions
 from expman.training.estimator import Estimator
@@ -23,7 +23,7 @@ GETS_WORSE = (("nbEpoch = 2", "nbEpoch = 5"), ("average_decay = 0.9", "average_d
 
 
 def train(file, *, pruner=lambda: None):
-    return commands.train(file, trial=commands.TrialTerms(exports_once=True, pruner=pruner))
+    return experiment_run.train(file, trial=experiment_run.TrialOverrides(exports_once=True, pruner=pruner))
 
 
 def only_folder(parent: Path) -> ExperimentFolder:
@@ -75,7 +75,7 @@ def test_what_was_interrupted_before_its_export_makes_it_up_without_training_aga
     folder = only_folder(tmp_path)
     assert versions(folder) == []
     before = read_metrics(folder.path)
-    commands.restart(folder.path, trial=commands.TrialTerms(exports_once=True))
+    experiment_run.restart(folder.path, trial=experiment_run.TrialOverrides(exports_once=True))
     assert read_metrics(folder.path) == before
     assert folder.read_state()["status"] == "finished"
     assert_best_is_exported(folder)
@@ -84,13 +84,13 @@ def test_what_was_interrupted_before_its_export_makes_it_up_without_training_aga
 def test_an_ordinary_restart_makes_the_export_up_too(tmp_path, monkeypatch):
     interrupted_at_export(monkeypatch, write_experiment(tmp_path, *GETS_WORSE))
     folder = only_folder(tmp_path)
-    commands.restart(folder.path)
+    experiment_run.restart(folder.path)
     assert_best_is_exported(folder)
 
 
 def test_a_best_that_has_been_exported_is_not_exported_again(tmp_path):
     folder = ExperimentFolder(train(write_experiment(tmp_path, *GETS_WORSE))["sessionFolder"])
-    commands.restart(folder.path, num_epochs=6, trial=commands.TrialTerms(exports_once=True))
+    experiment_run.restart(folder.path, num_epochs=6, trial=experiment_run.TrialOverrides(exports_once=True))
     assert folder.read_state()["epoch"] == 6
     assert_best_is_exported(folder)
 
@@ -98,7 +98,7 @@ def test_a_best_that_has_been_exported_is_not_exported_again(tmp_path):
 def test_a_pruned_training_that_was_interrupted_at_its_export_stays_pruned(tmp_path, monkeypatch):
     interrupted_at_export(monkeypatch, write_experiment(tmp_path), pruner=lambda: "others are better")
     folder = only_folder(tmp_path)
-    commands.restart(folder.path, trial=commands.TrialTerms(exports_once=True, pruner=lambda: None))
+    experiment_run.restart(folder.path, trial=experiment_run.TrialOverrides(exports_once=True, pruner=lambda: None))
     state = folder.read_state()
     assert (state["status"], state["stop_reason"], state["epoch"]) == ("pruned", "others are better", 1)
     assert_best_is_exported(folder)
@@ -108,7 +108,7 @@ def test_a_training_recorded_as_pruned_can_go_on_all_the_same(tmp_path):
     folder = ExperimentFolder(train(write_experiment(tmp_path), pruner=lambda: "others are better")["sessionFolder"])
     assert folder.read_state()["status"] == "pruned"
     assert_best_is_exported(folder)
-    commands.restart(folder.path, trial=commands.TrialTerms(exports_once=True))
+    experiment_run.restart(folder.path, trial=experiment_run.TrialOverrides(exports_once=True))
     assert (folder.read_state()["status"], folder.read_state()["epoch"]) == ("finished", 2)
     assert_best_is_exported(folder, num_versions=2)
 
@@ -119,7 +119,7 @@ def test_without_the_best_checkpoint_there_is_nothing_good_to_export(tmp_path, m
     best = folder.checkpoints / f"step-{folder.read_state()['best_step']:09d}"
     next(best.glob("variables.data*")).write_bytes(b"")
     with pytest.raises(TrainingError, match="The best weights, those of step 12, cannot be exported: their checkpoint in"):
-        commands.restart(folder.path, trial=commands.TrialTerms(exports_once=True))
+        experiment_run.restart(folder.path, trial=experiment_run.TrialOverrides(exports_once=True))
     assert versions(folder) == []
 
 

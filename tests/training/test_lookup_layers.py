@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import TrainingError
 from expman.training.lookup_tables import check_same_tables, table_hashes, table_layers
 from tests.support.rest_client import predict
@@ -71,7 +71,7 @@ def test_a_lookup_within_the_model_is_exported_and_answers_words(tmp_path, kind)
     answers = served(x=tf.constant(["good day", "bad day", "fine day"]))["prediction"].numpy()[:, 0]
     np.testing.assert_allclose(answers, [2, 0, 1], atol=0.3)
     if kind == "adapted":
-        again = commands.restart(result["sessionFolder"], num_epochs=22)
+        again = experiment_run.restart(result["sessionFolder"], num_epochs=22)
         assert again["loss"] <= result["loss"]
 
 
@@ -100,9 +100,9 @@ def test_what_was_adapted_to_numbers_is_served_and_a_restart_with_other_numbers_
     np.testing.assert_allclose(answers, [2, 0, 1], atol=0.3)
     values.write_text("-3 10 40 70")
     with pytest.raises(TrainingError, match=f"the {known} of .* are not those that the training started with"):
-        commands.restart(result["sessionFolder"], num_epochs=21)
+        experiment_run.restart(result["sessionFolder"], num_epochs=21)
     values.write_text("-3 10 50 70")
-    assert commands.restart(result["sessionFolder"], num_epochs=21)["global_step"] == 126
+    assert experiment_run.restart(result["sessionFolder"], num_epochs=21)["global_step"] == 126
 
 
 def test_weights_of_words_are_compared_as_the_words_are():
@@ -133,7 +133,7 @@ def test_numbers_become_words_again_in_the_answers(tmp_path):
     with running_endpoints(export, rest_port=0) as endpoints:
         document = {"signature_name": "name", "instances": asked}
         assert predict(endpoints.rest_port, document).json()["predictions"] == [[word] for word in asked]
-    assert commands.restart(result["sessionFolder"], num_epochs=21)["global_step"] == 126
+    assert experiment_run.restart(result["sessionFolder"], num_epochs=21)["global_step"] == 126
 
 
 def test_a_restart_with_other_words_is_refused(tmp_path):
@@ -146,6 +146,6 @@ def test_a_restart_with_other_words_is_refused(tmp_path):
     result = experiments_manager.run(write_experiment(tmp_path, *short, model=MODEL.replace("LAYERS", layers)))
     words.write_text("good day\nfine day\nbad day")
     with pytest.raises(TrainingError, match="string_lookup.* are not those that the training started with"):
-        commands.restart(result["sessionFolder"], num_epochs=2)
+        experiment_run.restart(result["sessionFolder"], num_epochs=2)
     words.write_text("bad day\nfine day\ngood day")
-    assert commands.restart(result["sessionFolder"], num_epochs=2)["global_step"] == 12
+    assert experiment_run.restart(result["sessionFolder"], num_epochs=2)["global_step"] == 12

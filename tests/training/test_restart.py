@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import UsageError
 from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
@@ -58,9 +58,9 @@ def test_a_finished_experiment_says_so_and_can_be_extended(tmp_path, trained):
     folder = tmp_path / "copy"
     shutil.copytree(trained["sessionFolder"], folder)
     with pytest.raises(UsageError, match="is finished after 2 epochs. To extend it, add --nbEpoch with a number above 2"):
-        commands.restart(str(folder))
+        experiment_run.restart(str(folder))
     best_before = json.loads((folder / "state.json").read_text())["best_value"]
-    result = commands.restart(str(folder), num_epochs=4)
+    result = experiment_run.restart(str(folder), num_epochs=4)
     rows = read_metrics(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert untimed(rows)[:2] == untimed(read_metrics(trained["sessionFolder"]))
@@ -75,9 +75,9 @@ def test_a_finished_experiment_says_so_and_can_be_extended(tmp_path, trained):
 def test_what_is_random_below_a_shuffle_goes_on_as_without_interruption(tmp_path, pipeline):
     (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
     shuffled = ("dataset.shuffle(90) if shuffle_batches", f"{pipeline} if shuffle_batches")
-    whole = commands.train(write_experiment(tmp_path / "whole", shuffled, ("nbEpoch = 2", "nbEpoch = 4")))
-    parts = commands.train(write_experiment(tmp_path / "parts", shuffled))
-    commands.restart(parts["sessionFolder"], num_epochs=4)
+    whole = experiment_run.train(write_experiment(tmp_path / "whole", shuffled, ("nbEpoch = 2", "nbEpoch = 4")))
+    parts = experiment_run.train(write_experiment(tmp_path / "parts", shuffled))
+    experiment_run.restart(parts["sessionFolder"], num_epochs=4)
     assert untimed(read_metrics(parts["sessionFolder"])) == untimed(read_metrics(whole["sessionFolder"]))
 
 
@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(tmp_path, trained,
         data.unlink()
     else:
         (newest / "progress.json").write_text("{", encoding="utf-8")
-    commands.restart(str(folder), num_epochs=3)
+    experiment_run.restart(str(folder), num_epochs=3)
     assert f"Checkpoint {newest} cannot be used and is passed over" in caplog.text
     assert [row["epoch"] for row in read_metrics(folder)] == ["1", "2", "3"]
 
@@ -103,14 +103,14 @@ def test_restart_before_the_first_checkpoint_trains_from_the_start(tmp_path, tra
     shutil.copytree(trained["sessionFolder"], folder)
     shutil.rmtree(folder / "checkpoints")
     (folder / "state.json").unlink()
-    commands.restart(str(folder))
+    experiment_run.restart(str(folder))
     assert untimed(read_metrics(folder)) == untimed(read_metrics(trained["sessionFolder"]))
 
 
 def test_the_overrides_of_the_first_start_are_kept(tmp_path):
     import experiments_manager
     result = experiments_manager.run(write_experiment(tmp_path), {"hiddenNeurons": 3})
-    commands.restart(result["sessionFolder"], num_epochs=3)
+    experiment_run.restart(result["sessionFolder"], num_epochs=3)
     identity = json.loads((Path(result["sessionFolder"]) / "experiment.json").read_text())
     assert identity["hparams"]["hiddenNeurons"] == {"value": 3, "origin": "python"}
     assert "hiddenNeurons3" in result["sessionFolder"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman.cli.commands.check import check
 from expman.errors import ExperimentError
 from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
@@ -41,7 +41,7 @@ def test_an_unknown_loss_is_named(tmp_path):
     ("def addon_callbacks():\n    raise KeyError('mine')\n", "addon_callbacks raised an exception")])
 def test_check_calls_the_optional_functions_once(tmp_path, capsys, function, told):
     file = write_experiment(tmp_path, (LOSS, f"{LOSS}\n\n{function}"))
-    assert commands.check(file) is False
+    assert check(file) is False
     printed = capsys.readouterr().out
     assert told in printed and "site-packages" not in printed
 

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from expman import experiment_run as commands
+from expman import experiment_run
+from expman.cli.commands.check import check
 from expman.errors import SettingsError, TrainingError, UserCodeError
 from expman.experiment_evaluation import evaluate
 from expman.settings.loading import load_settings
@@ -28,7 +29,7 @@ SETS = ('raw_data_dir_val = "val"', 'raw_data_dir_val = "val"\nvalidation_sets =
 def with_sets(tmp_path_factory) -> Path:
     file = write_experiment(tmp_path_factory.mktemp("with"), SAMPLES, SETS, ("nbEpoch = 2", "nbEpoch = 4"),
                             added="\nearlystopping_metric = 'other-lab/loss'\n")
-    return Path(commands.train(file)["sessionFolder"])
+    return Path(experiment_run.train(file)["sessionFolder"])
 
 
 def samples(folder: str) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +74,7 @@ def test_the_data_of_each_set_are_recorded(with_sets):
 
 
 def test_further_sets_change_neither_the_weights_nor_the_other_numbers(with_sets, tmp_path):
-    without = Path(commands.train(write_experiment(tmp_path, SAMPLES, ("nbEpoch = 2", "nbEpoch = 4")))["sessionFolder"])
+    without = Path(experiment_run.train(write_experiment(tmp_path, SAMPLES, ("nbEpoch = 2", "nbEpoch = 4")))["sessionFolder"])
     rows = [{name: value for name, value in row.items() if "/" not in name} for row in untimed(read_metrics(with_sets))]
     assert rows == untimed(read_metrics(without))
     one, other = (tf.train.load_checkpoint(str(folder / "checkpoints" / "step-000000024" / "variables"))
@@ -89,9 +90,9 @@ def test_a_restart_finds_the_place_in_the_shuffles_of_each_set(tmp_path):
     runs = {}
     for name, num_epochs in (("whole", 4), ("parts", 2)):
         (tmp_path / name).mkdir()
-        runs[name] = commands.train(write_experiment(
+        runs[name] = experiment_run.train(write_experiment(
             tmp_path / name, SAMPLES, SETS, shuffled, ("nbEpoch = 2", f"nbEpoch = {num_epochs}\nnb_val_samples = 32")))
-    commands.restart(runs["parts"]["sessionFolder"], num_epochs=4)
+    experiment_run.restart(runs["parts"]["sessionFolder"], num_epochs=4)
     whole, parts = (untimed(read_metrics(run["sessionFolder"])) for run in runs.values())
     assert parts == whole
     assert len({row["val_night/loss"] for row in whole}) == 4
@@ -120,12 +121,12 @@ def test_names_and_folders_that_cannot_be_are_refused(tmp_path, sets):
      r"validation_sets\['night'\]: the first batch: features float32\(16, 4\)")])
 def test_what_does_not_fit_is_told_before_training(tmp_path, added, expected):
     with pytest.raises((UserCodeError, TrainingError), match=expected):
-        commands.train(write_experiment(tmp_path, SAMPLES, SETS, added=f"\n{added}\n"))
+        experiment_run.train(write_experiment(tmp_path, SAMPLES, SETS, added=f"\n{added}\n"))
     assert not (tmp_path / "experiments").exists()
 
 
 def test_check_shows_each_set(tmp_path, capsys):
-    assert commands.check(write_experiment(tmp_path, SAMPLES, SETS))
+    assert check(write_experiment(tmp_path, SAMPLES, SETS))
     output = capsys.readouterr().out
     assert "6 batches for validation, 6 batches for validation 'night', 3 batches for validation 'other-lab'" in output
     assert "night/mae" in output

@@ -129,17 +129,16 @@ def train_trial(request: TrialRequest, trial: Trial) -> None:
     """Trains in this process.
 
     Raises:
-        ExperimentError: see `commands.train`.
+        ExperimentError: see `experiment_run.train`.
     """
     _take_resources(request)
-    from expman import experiment_run as commands
-    terms = commands.TrialTerms(folder=trial.folder, gpu_ids=request.gpu_ids, pruner=_Pruner(request, trial),
-                                exports_once=True)
+    from expman.experiment_run import TrialOverrides, restart, train
+    overrides = TrialOverrides(folder=trial.folder, gpu_ids=request.gpu_ids, pruner=_Pruner(request, trial), exports_once=True)
     if trial.has_started:
-        commands.restart(trial.folder.path, trial=terms)
+        restart(trial.folder.path, trial=overrides)
     else:
         trial.clear()
-        commands.train(request.settings_file, hparams=trial.hparams, hparams_origin="sweep", trial=terms)
+        train(request.settings_file, hparams=trial.hparams, hparams_origin="sweep", trial=overrides)
 
 
 class _Pruner:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import SettingsError, UserCodeError
 from expman.settings.loading import load_settings
 from expman.training.callbacks.plain_values import NotPlainError, from_json, to_json
@@ -97,8 +97,8 @@ def test_keras_reduce_lr_on_plateau_sets_the_rates_that_it_sets_in_fit_over_a_re
     file = experiment(tmp_path, PLATEAU, num_epochs=5)
     history = plain_fit(file, keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=2, min_delta=0.5, cooldown=1),
                         num_epochs=14)
-    folder = commands.train(file)["sessionFolder"]
-    commands.restart(folder, num_epochs=14)
+    folder = experiment_run.train(file)["sessionFolder"]
+    experiment_run.restart(folder, num_epochs=14)
     assert len(set(history["learning_rate"])) > 2
     np.testing.assert_allclose(column(folder, "learning_rate"), history["learning_rate"], rtol=1e-6)
     np.testing.assert_allclose(column(folder, "val_loss"), history["val_loss"], rtol=1e-3)
@@ -109,8 +109,8 @@ def test_keras_early_stopping_ends_where_it_ends_in_fit_over_a_restart_too(tmp_p
     history = plain_fit(file, keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=0.05), num_epochs=40)
     num_epochs = len(history["val_loss"])
     assert 6 < num_epochs < 40
-    folder = commands.train(file)["sessionFolder"]
-    commands.restart(folder, num_epochs=40)
+    folder = experiment_run.train(file)["sessionFolder"]
+    experiment_run.restart(folder, num_epochs=40)
     assert len(column(folder, "val_loss")) == num_epochs
     state = json.loads((Path(folder) / "state.json").read_text())
     assert state["stopped_early"] and state["stop_reason"] == "EarlyStopping of addon_callbacks stopped the training"
@@ -118,15 +118,15 @@ def test_keras_early_stopping_ends_where_it_ends_in_fit_over_a_restart_too(tmp_p
 
 @pytest.mark.parametrize("callbacks", CALLBACKS)
 def test_a_restart_gives_the_callbacks_back_what_they_knew(tmp_path, callbacks):
-    whole = commands.train(experiment(tmp_path / "whole", CALLBACKS[callbacks], num_epochs=8))["sessionFolder"]
-    parts = commands.train(experiment(tmp_path / "parts", CALLBACKS[callbacks], num_epochs=5))["sessionFolder"]
-    commands.restart(parts, num_epochs=8)
+    whole = experiment_run.train(experiment(tmp_path / "whole", CALLBACKS[callbacks], num_epochs=8))["sessionFolder"]
+    parts = experiment_run.train(experiment(tmp_path / "parts", CALLBACKS[callbacks], num_epochs=5))["sessionFolder"]
+    experiment_run.restart(parts, num_epochs=8)
     assert untimed(read_metrics(parts)) == untimed(read_metrics(whole))
 
 
 @pytest.mark.slow
 def test_a_killed_process_gives_the_callbacks_back_what_they_knew_within_an_epoch(tmp_path):
-    whole = commands.train(experiment(tmp_path / "whole", CALLBACKS["own"], num_epochs=6))["sessionFolder"]
+    whole = experiment_run.train(experiment(tmp_path / "whole", CALLBACKS["own"], num_epochs=6))["sessionFolder"]
     often = ("steps_per_execution = 1", "steps_per_execution = 1\ncheckpoint_every_seconds = 0.01")
     process = start(experiment(tmp_path / "parts", OWN.replace("WAIT", "0.1"), often, num_epochs=6))
     folder, _ = killed_within_an_epoch_and_restarted(tmp_path / "parts" / "experiments", process)
@@ -137,8 +137,8 @@ def test_plateau_patience_lowers_the_rate_as_keras_does_over_a_restart_too(tmp_p
     settings = "plateau_patience = 2\nplateau_factor = 0.5\n"
     file = experiment(tmp_path, settings, num_epochs=6, rate=4.0)
     history = plain_fit(file, keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=2, min_delta=0.0), num_epochs=20)
-    folder = commands.train(file)["sessionFolder"]
-    commands.restart(folder, num_epochs=20)
+    folder = experiment_run.train(file)["sessionFolder"]
+    experiment_run.restart(folder, num_epochs=20)
     assert len(set(history["learning_rate"])) > 2
     np.testing.assert_allclose(column(folder, "learning_rate"), history["learning_rate"], rtol=1e-6)
 
@@ -156,7 +156,7 @@ def test_what_sets_the_learning_rate_is_refused_beside_a_schedule_before_anythin
                 "return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, 10))")
     file = experiment(tmp_path, added, schedule, num_epochs=2)
     with pytest.raises(UserCodeError, match=f"{name} would set the learning rate, but the optimizer of getOptimizer has a sche"):
-        commands.train(file)
+        experiment_run.train(file)
     assert not (tmp_path / "experiments").exists()
 
 
@@ -179,19 +179,19 @@ def addon_callbacks(model, val_samples):
 
 
 def test_a_damaged_state_of_the_callbacks_is_passed_over_with_its_checkpoint(tmp_path, caplog):
-    folder = Path(commands.train(experiment(tmp_path, OWN.replace("WAIT", "0"), num_epochs=2))["sessionFolder"])
+    folder = Path(experiment_run.train(experiment(tmp_path, OWN.replace("WAIT", "0"), num_epochs=2))["sessionFolder"])
     newest = sorted((folder / "checkpoints").glob("step-*"))[-1]
     arrays = newest / "addon_callbacks.npz"
     arrays.write_bytes(arrays.read_bytes()[:40])
-    commands.restart(folder, num_epochs=3)
+    experiment_run.restart(folder, num_epochs=3)
     assert f"Checkpoint {newest} cannot be used and is passed over" in caplog.text
 
 
 def test_a_checkpoint_of_an_older_version_restarts_and_says_that_the_callbacks_begin_anew(tmp_path, caplog):
-    folder = Path(commands.train(experiment(tmp_path, OWN.replace("WAIT", "0"), num_epochs=2))["sessionFolder"])
+    folder = Path(experiment_run.train(experiment(tmp_path, OWN.replace("WAIT", "0"), num_epochs=2))["sessionFolder"])
     for file in (folder / "checkpoints").glob("step-*/addon_callbacks.*"):
         file.unlink()
-    commands.restart(folder, num_epochs=3)
+    experiment_run.restart(folder, num_epochs=3)
     assert "holds no state of addon_callbacks, since an older version wrote it: they begin anew" in caplog.text
     assert len(read_metrics(folder)) == 3
 

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.records.experiment_folder import ExperimentFolder
 from expman.training.callbacks.embedding_projector import EmbeddingProjector
 from expman.training.progress import TrainingProgress
@@ -94,7 +94,7 @@ def test_a_restart_finds_the_same_samples_in_validation_data_that_are_shuffled(t
         file = write_experiment(tmp_path / name, shuffled, ("nbEpoch = 2", f"nbEpoch = {num_epochs}"))
         folder = Path(experiments_manager.run(file)["sessionFolder"])
         if num_epochs == 2:
-            commands.restart(str(folder), num_epochs=4)
+            experiment_run.restart(str(folder), num_epochs=4)
         assert ExperimentFolder(folder).read_state()["best_epoch"] == 4
         tables.append((folder / "embeddings" / "metadata.tsv").read_text(encoding="utf-8"))
     assert tables[0] == tables[1]

@@ -9,7 +9,7 @@ import pandas
 import pytest
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from tests.support.settings_files import write_experiment
 from tests.training.test_estimator import trained_estimator, weights_and_averages
 
@@ -83,7 +83,7 @@ def test_a_restart_goes_on_with_the_table_and_drops_what_it_computes_again(exper
     folder, saved = experiment
     before = read_table(folder)
     pandas.concat([before, before.assign(epoch=3)]).to_pickle(folder / "model_variables.pkl")
-    commands.restart(str(folder), num_epochs=4)
+    experiment_run.restart(str(folder), num_epochs=4)
     table = read_table(folder)
     assert list(table["epoch"]) == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
     assert list(table["step"].unique()) == [6, 12, 18, 24]

@@ -12,7 +12,8 @@ import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
+from expman.cli.commands.check import check
 from expman.errors import ExperimentError, TrainingError, UserCodeError
 from expman.settings.loading import load_settings
 from expman.training.data import class_weights
@@ -127,7 +128,7 @@ def test_balanced_is_as_scikit_learn_has_it_and_a_restart_goes_on_with_it_to_the
     (folder,) = (tmp_path / "interrupted" / "experiments").glob("line*")
     (tmp_path / "interrupted" / "experiments" / "over").touch()
     caplog.clear()
-    commands.restart(folder)
+    experiment_run.restart(folder)
     assert "class_weights" not in caplog.text  # nothing is counted again
     assert untimed(read_metrics(folder)) == untimed(read_metrics(whole["sessionFolder"]))
 
@@ -205,5 +206,5 @@ def test_validation_samples_weigh_alike(tmp_path):
 
 @pytest.mark.slow
 def test_a_dry_run_weighs_once(tmp_path, capsys):
-    assert commands.check(write(tmp_path, TRIPLES, weights="balanced"))
+    assert check(write(tmp_path, TRIPLES, weights="balanced"))
     assert "passed" in capsys.readouterr().out

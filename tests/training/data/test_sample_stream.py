@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.settings.loading import load_settings
 from expman.training.data.input_data import InputData
 from tests.support.settings_files import write_experiment
@@ -100,15 +100,15 @@ def test_the_weights_are_those_of_keras_fit_with_steps_per_epoch(tmp_path):
     plain.compile(keras.optimizers.Adam(0.05), "mse")
     stream = settings.call("get_input_pipeline_train_val", batch_size=16, raw_data_files_folder="train", shuffle_batches=True)
     losses = plain.fit(stream.map(lambda x, y: (x * 0.5, y)), steps_per_epoch=5, epochs=3, verbose=0).history["loss"]
-    folder = commands.train(settings.file)["sessionFolder"]
+    folder = experiment_run.train(settings.file)["sessionFolder"]
     np.testing.assert_allclose([float(row["loss"]) for row in read_metrics(folder)], losses, rtol=1e-5)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_a_restart_goes_on_within_the_stream(tmp_path, stream):
-    whole = commands.train(experiment(tmp_path / "whole", stream, num_epochs=4))["sessionFolder"]
-    parts = commands.train(experiment(tmp_path / "parts", stream))["sessionFolder"]
-    commands.restart(parts, num_epochs=4)
+    whole = experiment_run.train(experiment(tmp_path / "whole", stream, num_epochs=4))["sessionFolder"]
+    parts = experiment_run.train(experiment(tmp_path / "parts", stream))["sessionFolder"]
+    experiment_run.restart(parts, num_epochs=4)
     assert untimed(read_metrics(parts)) == untimed(read_metrics(whole))
 
 
@@ -116,7 +116,7 @@ def test_a_restart_goes_on_within_the_stream(tmp_path, stream):
 @pytest.mark.slow
 def test_a_killed_process_goes_on_within_the_stream_and_within_the_epoch(tmp_path, stream):
     often = ("steps_per_execution = 1", "steps_per_execution = 1\ncheckpoint_every_seconds = 0.01")
-    whole = commands.train(experiment(tmp_path / "whole", stream, num_epochs=6))["sessionFolder"]
+    whole = experiment_run.train(experiment(tmp_path / "whole", stream, num_epochs=6))["sessionFolder"]
     file = experiment(tmp_path / "parts", stream, often, num_epochs=6)
     file.write_text(file.read_text() + SLOW_STEPS)
     process = start(file)
@@ -146,9 +146,9 @@ def test_nothing_is_read_ahead_of_an_epoch_so_that_its_draws_are_its_own(tmp_pat
 def test_a_repeated_shuffle_within_a_pass_is_read_again(tmp_path):
     (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
     twice = ("dataset.shuffle(90) if shuffle_batches", "dataset.shuffle(90).repeat(2) if shuffle_batches")
-    whole = commands.train(write_experiment(tmp_path / "whole", twice, ("nbEpoch = 2", "nbEpoch = 3")))["sessionFolder"]
-    parts = commands.train(write_experiment(tmp_path / "parts", twice))["sessionFolder"]
-    commands.restart(parts, num_epochs=3)
+    whole = experiment_run.train(write_experiment(tmp_path / "whole", twice, ("nbEpoch = 2", "nbEpoch = 3")))["sessionFolder"]
+    parts = experiment_run.train(write_experiment(tmp_path / "parts", twice))["sessionFolder"]
+    experiment_run.restart(parts, num_epochs=3)
     assert untimed(read_metrics(parts)) == untimed(read_metrics(whole))
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.training.data import unknown_length
 from tests.support.settings_files import line_of, write_experiment
 from tests.support.training_runs import read_metrics, untimed
@@ -59,6 +59,6 @@ def test_validation_data_of_unknown_length_are_evaluated_whole(tmp_path):
     runs = []
     for name, change in (("known", ".batch(batch_size)"), ("unknown", ".batch(batch_size).filter(lambda x, y: True)")):
         (tmp_path / name).mkdir()
-        runs.append(commands.train(write_experiment(tmp_path / name, (".batch(batch_size)", change)))["sessionFolder"])
+        runs.append(experiment_run.train(write_experiment(tmp_path / name, (".batch(batch_size)", change)))["sessionFolder"])
     known, unknown = (untimed(read_metrics(run)) for run in runs)
     assert known == unknown

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman import experiment_run
 from expman.errors import TrainingError
 from expman.training.callbacks.stop_on_nan_loss import StopOnNanLoss
 from expman.training.progress import TrainingProgress
@@ -85,5 +85,5 @@ def test_after_the_data_are_mended_the_training_restarts_from_the_last_good_chec
     _, experiment = failed_training(tmp_path, poisoned("np.float32('nan')"))
     settings = experiment / "experiment_settings.py"
     settings.write_text(settings.read_text().replace("shuffle_batches and np.random", "False and np.random"))
-    result = commands.restart(str(experiment))
+    result = experiment_run.restart(str(experiment))
     assert np.isfinite(result["loss"]) and result["global_step"] == 18

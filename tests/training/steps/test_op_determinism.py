@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import experiments_manager
-from expman import experiment_run as commands
+from expman.cli.commands.check import check
 from expman.errors import SettingsError, TrainingError
 from expman.settings.loading import load_settings
 from expman.training.distribution import devices
@@ -89,7 +89,7 @@ def test_seeds_work_without_determinism_and_determinism_needs_a_seed(tmp_path):
 
 
 def test_check_finds_it_before_training(tmp_path, capsys):
-    assert commands.check(write_experiment(tmp_path, REFUSING_LOSS, setting(True))) is False
+    assert check(write_experiment(tmp_path, REFUSING_LOSS, setting(True))) is False
     assert "StandIn" in capsys.readouterr().out
 
 

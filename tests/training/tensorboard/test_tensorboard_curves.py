@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from expman import experiment_run as commands
+from expman import experiment_run
 from tests.support.settings_files import write_experiment
 from tests.support.tensorboard_server import LONGEST_WAIT_SECONDS, read_json, tensorboard
 from tests.support.training_runs import read_metrics
@@ -25,12 +25,12 @@ def addon_callbacks():
     return [Interrupt()]
 """)
     with pytest.raises(KeyboardInterrupt):
-        commands.train(file)
+        experiment_run.train(file)
     experiment = next((folder / "experiments").iterdir())
     settings = experiment / "experiment_settings.py"
     settings.write_text(settings.read_text().replace("return [Interrupt()]", "return []"))
     time.sleep(1)  # TensorBoard sorts the event files by the second in which they were begun
-    commands.restart(str(experiment))
+    experiment_run.restart(str(experiment))
     return experiment
 
 
