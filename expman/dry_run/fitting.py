@@ -8,8 +8,9 @@ import tensorflow as tf
 from expman.errors import CheckError
 from expman.training.distribution.replica_batches import passes
 from expman.training.experiment_model import ExperimentModel
+from expman.training.finite_search import first_not_finite
 from expman.training.op_errors import readable_message
-from expman.training.steps.finite_check import first_not_finite, is_not_finite
+from expman.training.steps.finite_check import is_not_finite
 from expman.training.steps.step_count import completed_steps
 
 

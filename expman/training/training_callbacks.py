@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
 
 from expman.records.experiment_folder import ExperimentFolder
+from expman.training.built_experiment import BuiltExperiment
 from expman.training.callbacks.addon_callbacks import AddonCallbacks
 from expman.training.callbacks.early_stopping import EarlyStopping
 from expman.training.callbacks.embedding_projector import EmbeddingProjector
@@ -28,11 +28,8 @@ from expman.training.progress import TrainingProgress
 from expman.training.steps import weights_averaging
 from expman.training.tensorboard.summary_kinds import write_by_rank, write_weight_histograms
 
-if TYPE_CHECKING:
-    from expman.training.estimator import Estimator
 
-
-def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progress: TrainingProgress, addon: AddonCallbacks,
+def training_callbacks(experiment: BuiltExperiment, *, folder: ExperimentFolder, progress: TrainingProgress, addon: AddonCallbacks,
                        exports: bool, further: Iterable[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
     """The callbacks in the order in which they act; checkpoint and display follow them.
 
@@ -41,39 +38,39 @@ def training_callbacks(estimator: Estimator, *, folder: ExperimentFolder, progre
         exports: False leaves the export of versions to the caller.
         further: act when the row of an epoch stands in `metrics.csv` and its version is exported.
     """
-    settings = estimator.settings
+    settings = experiment.settings
     callbacks = [Profiling(folder=folder, progress=progress, num_epochs=settings.nbEpoch)] if settings.use_profiling else []
-    callbacks += computing_callbacks(estimator, progress=progress, addon=addon)
+    callbacks += computing_callbacks(experiment, progress=progress, addon=addon)
     if exports:
-        callbacks.append(ExportModels(export=lambda: estimator.export(folder), progress=progress,
+        callbacks.append(ExportModels(export=lambda: experiment.export(folder), progress=progress,
                                       policy=settings.export_policy))
     callbacks.append(MetricsCsv(file=folder.metrics_file, progress=progress, has_parts=bool(settings.eval_every_steps),
-                                steps_per_epoch=estimator.train_data.steps_per_epoch))
+                                steps_per_epoch=experiment.train_data.steps_per_epoch))
     callbacks += further
     if settings.save_model_variables_to_pandas:
         callbacks.append(ModelVariablesTable(file=folder.model_variables_file, progress=progress,
-                                             averages=lambda: _averages(estimator)))
-    return [*callbacks, *_tensorboard_callbacks(estimator, folder=folder, progress=progress)]
+                                             averages=lambda: _averages(experiment)))
+    return [*callbacks, *_tensorboard_callbacks(experiment, folder=folder, progress=progress)]
 
 
-def computing_callbacks(estimator: Estimator, *, progress: TrainingProgress,
+def computing_callbacks(experiment: BuiltExperiment, *, progress: TrainingProgress,
                         addon: AddonCallbacks) -> list[keras.callbacks.Callback]:
     """Those that take part in the computation and its decisions, and write nothing: the same on all workers.
 
     Counting comes first, since all others read the counters; then the evaluation, since all others read its results.
     """
-    settings = estimator.settings
+    settings = experiment.settings
     callbacks = [StepCounter(progress=progress)]
     if settings.useXLA:
         callbacks.append(StopOnNanLoss(progress=progress))
     callbacks += [
-        EpochStart(random_seed=settings.random_seed, epoch_sums=estimator.model.epoch_sums,
+        EpochStart(random_seed=settings.random_seed, epoch_sums=experiment.model.epoch_sums,
                    resumed_epoch=progress.epoch if progress.step_in_epoch else None),
-        Evaluation(evaluate=estimator.evaluate, progress=progress, metric=settings.earlystopping_metric,
+        Evaluation(evaluate=experiment.evaluate, progress=progress, metric=settings.earlystopping_metric,
                    mode=settings.earlystopping_mode or "min", num_epochs=settings.nbEpoch,
                    least_seconds_between=settings.eval_not_rerun_until_sec, every_steps=settings.eval_every_steps,
-                   steps_per_epoch=estimator.train_data.steps_per_epoch,
-                   agree=lambda is_due: bool(estimator.workers.chief_says(is_due))),
+                   steps_per_epoch=experiment.train_data.steps_per_epoch,
+                   agree=lambda is_due: bool(experiment.workers.chief_says(is_due))),
         addon]
     if settings.plateau_patience:
         callbacks.append(Plateau(progress=progress, patience=settings.plateau_patience, factor=settings.plateau_factor))
@@ -83,15 +80,15 @@ def computing_callbacks(estimator: Estimator, *, progress: TrainingProgress,
     return callbacks
 
 
-def _tensorboard_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
+def _tensorboard_callbacks(experiment: BuiltExperiment, *, folder: ExperimentFolder,
                            progress: TrainingProgress) -> list[keras.callbacks.Callback]:
-    settings, model, validation_data = estimator.settings, estimator.model, estimator.validation_data
+    settings, model, validation_data = experiment.settings, experiment.model, experiment.validation_data
     callbacks = [
-        HparamsSummary(folder=folder.validation_logs, hparams=settings.hparams, metrics=estimator.evaluation_names,
+        HparamsSummary(folder=folder.validation_logs, hparams=settings.hparams, metrics=experiment.evaluation_names,
                        experiment_name=folder.path.name),
         TensorBoardScalars(train_logs=folder.train_logs, validation_logs=folder.validation_logs, progress=progress,
                            points_per_epoch=settings.nb_summary_per_train_epoch,
-                           steps_per_epoch=estimator.train_data.steps_per_epoch),
+                           steps_per_epoch=experiment.train_data.steps_per_epoch),
         EvaluationSummaries(folder=folder.train_logs, progress=progress,
                             write=lambda: write_weight_histograms(model.trainable_variables))]
     if settings.defines("get_validation_summaries"):
@@ -106,7 +103,7 @@ def _tensorboard_callbacks(estimator: Estimator, *, folder: ExperimentFolder,
     return callbacks
 
 
-def _averages(estimator: Estimator) -> list[tf.Variable]:
+def _averages(experiment: BuiltExperiment) -> list[tf.Variable]:
     """The averages of the trainable weights; [] when none are kept."""
-    is_averaged = estimator.settings.predict_using_smoothed_parameters
-    return weights_averaging.averages(estimator.model.optimizer) if is_averaged else []
+    is_averaged = experiment.settings.predict_using_smoothed_parameters
+    return weights_averaging.averages(experiment.model.optimizer) if is_averaged else []

@@ -12,7 +12,7 @@ class WorkerRun(TrainingRun):
     """Takes the same steps and decisions as the chief's run, and reads its checkpoints when it restarts."""
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
-        return computing_callbacks(self._estimator, progress=self._progress, addon=self._addon)
+        return computing_callbacks(self._experiment, progress=self._progress, addon=self._addon)
 
     def _mark_restart(self) -> None:
         """Nothing: the curves are the chief's."""
