@@ -10,8 +10,8 @@ from expman.serving.grpc_api.event_calls import EventCall
 from expman.serving.grpc_api.exchange import CANCELLED, Exchange
 from expman.serving.grpc_api.services import Method
 from expman.serving.inference.inference import Inference
-from expman.serving.inference.predict import Prediction
-from expman.serving.inference.predict_answer import PredictAnswer
+from expman.serving.inference.predict_result import PredictResult
+from expman.serving.inference.prepared_predict import PreparedPredict
 from expman.wire.protos import predict_pb2
 from expman.wire.status import Code, StatusError
 
@@ -27,7 +27,7 @@ class _PredictMethod(Method):
         prepare: decodes a request and holds its version until it is released.
     """
 
-    prepare: Callable[[predict_pb2.PredictRequest], Prediction]
+    prepare: Callable[[predict_pb2.PredictRequest], PreparedPredict]
 
     def begin(self, data: bytes, call: EventCall, threads: Executor) -> None:
         """Answers at once what takes less time than handing it over to a thread, and the rest in one of the threads."""
@@ -36,35 +36,35 @@ class _PredictMethod(Method):
             threads.submit(self._answer_large, data, call)
             return
         with self._exchange(call) as exchange:
-            prediction = self.prepare(exchange.request(data))
-            if prediction.is_joined():
+            prepared = self.prepare(exchange.request(data))
+            if prepared.is_joined():
                 call.keep()
-                _join(prediction, call, exchange)
-            elif prediction.is_quick():
-                _run(prediction, call, exchange)
+                _join(prepared, call, exchange)
+            elif prepared.is_quick():
+                _run(prepared, call, exchange)
             else:
                 call.keep()
-                threads.submit(_run, prediction, call, exchange)
+                threads.submit(_run, prepared, call, exchange)
 
     def _answer_large(self, data: bytes, call: EventCall) -> None:
         with self._exchange(call) as exchange:
-            prediction = self.prepare(exchange.request(data))
-            (_join if prediction.is_joined() else _run)(prediction, call, exchange)
+            prepared = self.prepare(exchange.request(data))
+            (_join if prepared.is_joined() else _run)(prepared, call, exchange)
 
 
-def _run(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
+def _run(prepared: PreparedPredict, call: EventCall, exchange: Exchange) -> None:
     """Runs a request on its own, in this thread."""
     with exchange:
-        with prediction.served:
+        with prepared.served:
             exchange.check_is_wanted()
-            answer = prediction.run(timeout_seconds=call.time_remaining()).SerializeToString()
+            answer = prepared.run(timeout_seconds=call.time_remaining()).SerializeToString()
         exchange.finish(answer)
 
 
-def _join(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
+def _join(prepared: PreparedPredict, call: EventCall, exchange: Exchange) -> None:
     """Lets a request wait for others to share a run with; the thread that runs them sends the answer."""
-    def done(answer: PredictAnswer | None, error: Exception | None) -> None:
-        prediction.served.release()
+    def done(answer: PredictResult | None, error: Exception | None) -> None:
+        prepared.served.release()
         with exchange:
             if error is not None:
                 raise error
@@ -75,9 +75,9 @@ def _join(prediction: Prediction, call: EventCall, exchange: Exchange) -> None:
             done(None, StatusError(Code.CANCELLED, CANCELLED))
 
     try:
-        withdraw = prediction.submit(timeout_seconds=call.time_remaining(), on_done=done)
+        withdraw = prepared.submit(timeout_seconds=call.time_remaining(), on_done=done)
     except BaseException:
-        prediction.served.release()
+        prepared.served.release()
         raise
     call.when_cancelled(cancelled)
 

@@ -7,8 +7,8 @@ from expman.serving.inference.classify import classification_result, classificat
 from expman.serving.inference.examples import run_on_examples
 from expman.serving.inference.model_spec import answered_spec, wanted_model, wanted_signature, wanted_version
 from expman.serving.inference.multi_inference import checked_tasks, multi_inference
-from expman.serving.inference.predict import Prediction
-from expman.serving.inference.predict_answer import PredictAnswer
+from expman.serving.inference.predict_result import PredictResult
+from expman.serving.inference.prepared_predict import PreparedPredict
 from expman.serving.inference.regress import regression_result, regression_signature
 from expman.serving.models.model_config import model_configs
 from expman.serving.models.model_store import ModelStore, ServedVersion, VersionStatus
@@ -48,13 +48,13 @@ class Inference:
         self._can_reload = can_reload
 
     def predict(self, request: predict_pb2.PredictRequest, *, timeout_seconds: float | None = None
-                ) -> PredictAnswer:
+                ) -> PredictResult:
         """Runs a signature on arrays; the answer stands for a PredictResponse."""
         name, version, label = wanted_model(request)
         with self._store.acquire(name, version=version, label=label) as served:
             return self._prediction(served, request).run(timeout_seconds=timeout_seconds)
 
-    def prepare_predict(self, request: predict_pb2.PredictRequest) -> Prediction:
+    def prepare_predict(self, request: predict_pb2.PredictRequest) -> PreparedPredict:
         """Decodes a request, to be run later; its version is held until the caller releases it."""
         name, version, label = wanted_model(request)
         served = self._store.acquire(name, version=version, label=label)
@@ -64,8 +64,8 @@ class Inference:
             served.release()
             raise
 
-    def _prediction(self, served: ServedVersion, request: predict_pb2.PredictRequest) -> Prediction:
-        return Prediction(served, signature_name=request.model_spec.signature_name, inputs=request.inputs,
+    def _prediction(self, served: ServedVersion, request: predict_pb2.PredictRequest) -> PreparedPredict:
+        return PreparedPredict(served, signature_name=request.model_spec.signature_name, inputs=request.inputs,
                           output_filter=request.output_filter, typed_fields=self._typed_fields)
 
     def classify(self, request: classification_pb2.ClassificationRequest, *, timeout_seconds: float | None = None

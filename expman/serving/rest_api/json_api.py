@@ -9,7 +9,7 @@ import numpy as np
 
 from expman.serving.inference.inference import Inference
 from expman.serving.inference.model_spec import DEFAULT_SIGNATURE_NAME
-from expman.serving.inference.predict import Prediction
+from expman.serving.inference.prepared_predict import PreparedPredict
 from expman.serving.models.model_store import ModelStore, ServedVersion
 from expman.serving.rest_api.json_answers import (
     classification_answer,
@@ -18,7 +18,7 @@ from expman.serving.rest_api.json_answers import (
     status_answer,
 )
 from expman.serving.rest_api.json_documents import parse_object, parse_strictly
-from expman.serving.rest_api.json_predictions import JsonPrediction
+from expman.serving.rest_api.json_predict import JsonPredict
 from expman.serving.rest_api.json_requests import (
     asks_for_rows,
     examples_input,
@@ -53,11 +53,11 @@ class JsonApi:
         """Runs a signature on the arrays of the body."""
         document = parse_object(body)
         with self._store.acquire(path.name, version=path.version, label=path.label) as served:
-            prediction = _prediction(served, document, predict_inputs)
-            outputs = prediction.run(timeout_seconds=timeout_seconds)
-        return prediction.written(outputs)
+            prepared = _prepared(served, document, predict_inputs)
+            outputs = prepared.run(timeout_seconds=timeout_seconds)
+        return prepared.written(outputs)
 
-    def prepare_predict(self, path: ModelPath, body: bytes) -> JsonPrediction | None:
+    def prepare_predict(self, path: ModelPath, body: bytes) -> JsonPredict | None:
         """Reads a request to predict, to be run later; its version is held until the caller releases it.
 
         Returns:
@@ -68,13 +68,13 @@ class JsonApi:
         if type(document) is not dict:
             return None
         served = self._store.acquire(path.name, version=path.version, label=path.label)
-        prediction = None
+        prepared = None
         try:
-            prediction = _prediction(served, document, predict_inputs_or_none)
+            prepared = _prepared(served, document, predict_inputs_or_none)
         finally:
-            if prediction is None:
+            if prepared is None:
                 served.release()
-        return prediction
+        return prepared
 
     def classify(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
         """Runs a signature that classifies on the examples of the body."""
@@ -107,13 +107,13 @@ class JsonApi:
         request.input.CopyFrom(examples_input(document))
 
 
-def _prediction(served: ServedVersion, document: Mapping[str, Any], read_inputs: _ReadInputs) -> JsonPrediction | None:
+def _prepared(served: ServedVersion, document: Mapping[str, Any], read_inputs: _ReadInputs) -> JsonPredict | None:
     """None: the inputs could not be read."""
     name = signature_name(document)
     arrays = read_inputs(document, _known_inputs(served.predictor.signatures, name))
     if arrays is None:
         return None
-    return JsonPrediction(Prediction(served, signature_name=name, inputs=arrays), has_rows=asks_for_rows(document))
+    return JsonPredict(PreparedPredict(served, signature_name=name, inputs=arrays), has_rows=asks_for_rows(document))
 
 
 def _known_inputs(signatures: Mapping[str, Any], name: str) -> Mapping[str, TensorInfo]:

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from expman.serving.metrics import REQUESTS
 from expman.serving.models.model_store import ModelStore
-from expman.serving.rest_api.inferences import Inferences
+from expman.serving.rest_api.inference_handler import InferenceHandler
 from expman.serving.rest_api.json_answers import error_answer
 from expman.serving.rest_api.json_api import JsonApi
 from expman.serving.rest_api.paths import METADATA, READY, STATUS, ModelPath, parse_model_path
@@ -67,7 +67,7 @@ class RestApp:
         self._api = api
         self._store = store
         self._reporters = reporters
-        self._inferences = Inferences(api=api, workers=workers, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
+        self._inference_handler = InferenceHandler(api=api, workers=workers, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
         self._max_body_bytes = max_body_bytes
         self._enable_cors = enable_cors
         self._prometheus_path = prometheus_path
@@ -172,7 +172,7 @@ class RestApp:
 
     async def _infer(self, request: web.Request, model: ModelPath) -> web.Response:
         body = await read_body(request, max_bytes=self._max_body_bytes)
-        answer, is_compressed = await self._inferences.answer(
+        answer, is_compressed = await self._inference_handler.answer(
             model, body, request.headers, is_wanted=lambda: request.transport is not None)
         response = _json_response(200, answer)
         response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING

@@ -223,7 +223,7 @@ def test_bug_of_the_server_is_internal_and_logged_with_its_traceback(
         raise ZeroDivisionError("a bug")
 
     with running_server(base_path) as port, OfficialClient(port) as official_client:
-        monkeypatch.setattr("expman.serving.inference.inference.Prediction", broken)
+        monkeypatch.setattr("expman.serving.inference.inference.PreparedPredict", broken)
         _assert_refused(official_client.prediction.Predict, predict_request({"x": _X}), code="INTERNAL",
                         message="ZeroDivisionError: a bug")
     assert "Traceback" in caplog.text and "ZeroDivisionError: a bug" in caplog.text

@@ -1,4 +1,4 @@
-"""A request to predict that came in JSON: run now or joined with others, and written in JSON."""
+"""Predict that came in JSON: prepared, run now or joined with others, and written in JSON."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from expman.serving.inference.predict import Prediction
-from expman.serving.inference.predict_answer import PredictAnswer
+from expman.serving.inference.predict_result import PredictResult
+from expman.serving.inference.prepared_predict import PreparedPredict
 from expman.serving.rest_api.json_answers import column_answer, row_answer
 
 Outputs = Mapping[str, np.ndarray]
@@ -18,24 +18,24 @@ _MOST_ELEMENTS_AT_ONCE = 1024
 _MOST_DIMENSIONS_AT_ONCE = 4
 
 
-class JsonPrediction:
-    """See `Prediction`, whose version it holds until `release`.
+class JsonPredict:
+    """See `PreparedPredict`, whose version it holds until `release`.
 
     Arguments:
-        prediction: the request.
+        prepared: the request.
         has_rows: whether it lists instances, and wants predictions.
 
     Attributes:
-        is_joined, is_quick: see `Prediction`.
+        is_joined, is_quick: see `PreparedPredict`.
     """
 
-    __slots__ = ("_has_rows", "_prediction", "is_joined", "is_quick")
+    __slots__ = ("_has_rows", "_prepared", "is_joined", "is_quick")
 
-    def __init__(self, prediction: Prediction, *, has_rows: bool) -> None:
-        self._prediction = prediction
+    def __init__(self, prepared: PreparedPredict, *, has_rows: bool) -> None:
+        self._prepared = prepared
         self._has_rows = has_rows
-        self.is_joined = prediction.is_joined()
-        self.is_quick = prediction.is_quick()
+        self.is_joined = prepared.is_joined()
+        self.is_quick = prepared.is_quick()
 
     def run(self, *, timeout_seconds: float | None) -> Outputs:
         """Computes the outputs.
@@ -43,12 +43,12 @@ class JsonPrediction:
         Raises:
             StatusError: what the computation reports.
         """
-        return self._prediction.run(timeout_seconds=timeout_seconds).outputs
+        return self._prepared.run(timeout_seconds=timeout_seconds).outputs
 
-    def submit(self, *, timeout_seconds: float | None, on_done: Callable[[PredictAnswer | None, Exception | None], None]
+    def submit(self, *, timeout_seconds: float | None, on_done: Callable[[PredictResult | None, Exception | None], None]
                ) -> Callable[[], bool]:
-        """See `Prediction.submit`."""
-        return self._prediction.submit(timeout_seconds=timeout_seconds, on_done=on_done)
+        """See `PreparedPredict.submit`."""
+        return self._prepared.submit(timeout_seconds=timeout_seconds, on_done=on_done)
 
     def written(self, outputs: Outputs) -> bytes:
         """The answer's JSON.
@@ -60,7 +60,7 @@ class JsonPrediction:
 
     def release(self) -> None:
         """Gives the version back: once."""
-        self._prediction.served.release()
+        self._prepared.served.release()
 
 
 def are_written_at_once(outputs: Outputs) -> bool:

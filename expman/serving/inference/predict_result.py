@@ -28,7 +28,7 @@ _KEY, _VALUE = _tag(1), _tag(2)  # Of an entry of a map.
 
 
 @dataclass(frozen=True)
-class PredictAnswer:
+class PredictResult:
     """Stands for a PredictResponse.
 
     Attributes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.inference.model_spec import wanted_signature
-from expman.serving.inference.predict_answer import PredictAnswer
+from expman.serving.inference.predict_result import PredictResult
 from expman.wire.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
 from expman.wire.status import Code, StatusError
 from expman.wire.tensor_codec import to_numpy
@@ -45,7 +45,7 @@ class _Plan:
     fetches: Sequence[str]
 
 
-class Prediction:
+class PreparedPredict:
     """A request whose arrays are decoded and fit the signature; it has yet to be run.
 
     Shapes and types are left to the model's own operations, which know better what they can take than the signature does; only
@@ -89,7 +89,7 @@ class Prediction:
         """Whether its run takes no longer than handing it over to another thread would."""
         return self.served.predictor.is_quick(self._feeds, self._plan.fetches)
 
-    def run(self, *, timeout_seconds: float | None) -> PredictAnswer:
+    def run(self, *, timeout_seconds: float | None) -> PredictResult:
         """Answers it.
 
         Raises:
@@ -101,7 +101,7 @@ class Prediction:
             raise self._explained(fault) from fault
 
     def submit(self, *, timeout_seconds: float | None,
-               on_done: Callable[[PredictAnswer | None, Exception | None], None]) -> Callable[[], bool]:
+               on_done: Callable[[PredictResult | None, Exception | None], None]) -> Callable[[], bool]:
         """Answers it together with others; see `BatchedPredictor.submit`.
 
         Raises:
@@ -114,8 +114,8 @@ class Prediction:
 
         return self.served.predictor.submit(self._feeds, self._plan.fetches, timeout_seconds=timeout_seconds, on_done=done)
 
-    def _answer(self, arrays: list[np.ndarray]) -> PredictAnswer:
-        return PredictAnswer(self.served.name, self.served.number, self._plan.signature_name,
+    def _answer(self, arrays: list[np.ndarray]) -> PredictResult:
+        return PredictResult(self.served.name, self.served.number, self._plan.signature_name,
                              dict(zip(self._plan.aliases, arrays)), self._typed_fields)
 
     def _explained(self, fault: StatusError) -> StatusError:

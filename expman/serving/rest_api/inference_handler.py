@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from aiohttp import hdrs, web
 
 from expman.serving.batching.batch_queue import time_is_over
-from expman.serving.inference.predict_answer import PredictAnswer
+from expman.serving.inference.predict_result import PredictResult
 from expman.serving.metrics import observe_request
 from expman.serving.rest_api.json_api import JsonApi
-from expman.serving.rest_api.json_predictions import JsonPrediction, Outputs, are_written_at_once
+from expman.serving.rest_api.json_predict import JsonPredict, Outputs, are_written_at_once
 from expman.serving.rest_api.paths import PREDICT, ModelPath
 from expman.serving.rest_api.request_bodies import accepts_gzip, decoded_body, gzipped
 from expman.wire.status import Code, StatusError
@@ -31,7 +31,7 @@ _POLL_SECONDS = 0.1
 _Answer = tuple[bytes, bool]
 
 
-class Inferences:
+class InferenceHandler:
     """Answers the body of a request with that of a response, and counts it.
 
     A run that will be quick is done by the event loop itself; one that waits for others to share it holds no thread; all
@@ -70,32 +70,32 @@ class Inferences:
         deadline = None if self._timeout_seconds is None else started + self._timeout_seconds
         with _observed(model, started):
             if model.action == PREDICT and len(body) <= _SMALL_BODY_BYTES and hdrs.CONTENT_ENCODING not in headers:
-                prediction = self._api.prepare_predict(model, body)
-                if prediction is not None:
-                    return await self._answer_prepared(prediction, headers, deadline, is_wanted)
+                prepared = self._api.prepare_predict(model, body)
+                if prepared is not None:
+                    return await self._answer_prepared(prepared, headers, deadline, is_wanted)
             return await _in_loop(self._workers.submit(self._computed, model, body, headers, deadline))
 
-    async def _answer_prepared(self, prediction: JsonPrediction, headers: Mapping[str, str], deadline: float | None,
+    async def _answer_prepared(self, prepared: JsonPredict, headers: Mapping[str, str], deadline: float | None,
                                is_wanted: Callable[[], bool]) -> _Answer:
-        if prediction.is_joined:
-            outputs = await _joined(prediction, deadline, is_wanted)
-        elif prediction.is_quick:
-            outputs = _run(prediction, deadline)
+        if prepared.is_joined:
+            outputs = await _joined(prepared, deadline, is_wanted)
+        elif prepared.is_quick:
+            outputs = _run(prepared, deadline)
         else:
-            return await _in_loop(self._submit(prediction, headers, deadline))
+            return await _in_loop(self._submit(prepared, headers, deadline))
         if are_written_at_once(outputs):
-            return _written(prediction, outputs, headers)
-        return await _in_loop(self._workers.submit(_written, prediction, outputs, headers))
+            return _written(prepared, outputs, headers)
+        return await _in_loop(self._workers.submit(_written, prepared, outputs, headers))
 
-    def _submit(self, prediction: JsonPrediction, headers: Mapping[str, str], deadline: float | None) -> Future[_Answer]:
+    def _submit(self, prepared: JsonPredict, headers: Mapping[str, str], deadline: float | None) -> Future[_Answer]:
         """Has a worker run it."""
         try:
-            job = self._workers.submit(lambda: _written(prediction, _run(prediction, deadline), headers))
+            job = self._workers.submit(lambda: _written(prepared, _run(prepared, deadline), headers))
         except BaseException:
-            prediction.release()
+            prepared.release()
             raise
         # At the end of the server, jobs that still wait are dropped.
-        job.add_done_callback(lambda job: prediction.release() if job.cancelled() else None)
+        job.add_done_callback(lambda job: prepared.release() if job.cancelled() else None)
         return job
 
     def _computed(self, model: ModelPath, body: bytes, headers: Mapping[str, str], deadline: float | None) -> _Answer:
@@ -129,14 +129,14 @@ async def _in_loop(job: Future[_Answer]) -> _Answer:
     return await asyncio.wrap_future(job)
 
 
-def _run(prediction: JsonPrediction, deadline: float | None) -> Outputs:
+def _run(prepared: JsonPredict, deadline: float | None) -> Outputs:
     try:
-        return prediction.run(timeout_seconds=_seconds_left(deadline))
+        return prepared.run(timeout_seconds=_seconds_left(deadline))
     finally:
-        prediction.release()
+        prepared.release()
 
 
-async def _joined(prediction: JsonPrediction, deadline: float | None, is_wanted: Callable[[], bool]) -> Outputs:
+async def _joined(prepared: JsonPredict, deadline: float | None, is_wanted: Callable[[], bool]) -> Outputs:
     """Lets a request wait for others to share a run with.
 
     Raises:
@@ -145,24 +145,24 @@ async def _joined(prediction: JsonPrediction, deadline: float | None, is_wanted:
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Outputs] = loop.create_future()
 
-    def done(answer: PredictAnswer | None, error: Exception | None) -> None:
-        prediction.release()
+    def done(answer: PredictResult | None, error: Exception | None) -> None:
+        prepared.release()
         with suppress(RuntimeError):  # The loop has ended, and with it whoever waited.
             loop.call_soon_threadsafe(_resolve, outcome, answer, error)
 
     try:
-        withdraw = prediction.submit(timeout_seconds=_seconds_left(deadline), on_done=done)
+        withdraw = prepared.submit(timeout_seconds=_seconds_left(deadline), on_done=done)
     except BaseException:
-        prediction.release()
+        prepared.release()
         raise
     try:
         return await _awaited(outcome, deadline, is_wanted)
     finally:
         if outcome.cancel() and withdraw():
-            prediction.release()
+            prepared.release()
 
 
-def _resolve(outcome: asyncio.Future[Outputs], answer: PredictAnswer | None, error: Exception | None) -> None:
+def _resolve(outcome: asyncio.Future[Outputs], answer: PredictResult | None, error: Exception | None) -> None:
     if outcome.done():
         return
     if error is not None:
@@ -184,8 +184,8 @@ async def _awaited(outcome: asyncio.Future[Outputs], deadline: float | None, is_
             raise time_is_over()
 
 
-def _written(prediction: JsonPrediction, outputs: Outputs, headers: Mapping[str, str]) -> _Answer:
-    return _compressed_if_wanted(prediction.written(outputs), headers)
+def _written(prepared: JsonPredict, outputs: Outputs, headers: Mapping[str, str]) -> _Answer:
+    return _compressed_if_wanted(prepared.written(outputs), headers)
 
 
 def _compressed_if_wanted(answer: bytes, headers: Mapping[str, str]) -> _Answer:

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from expman.serving.inference.predict_answer import PredictAnswer
+from expman.serving.inference.predict_result import PredictResult
 
 _OUTPUTS = {
     "float": np.array([[1.5, -2], [np.inf, 3]], np.float32), "double scalar": np.float64(0.1), "empty": np.zeros((0, 3), np.float32),
@@ -20,7 +20,7 @@ _OUTPUTS = {
 
 @pytest.mark.parametrize("typed_fields", [True, False])
 def test_each_output_and_the_model_come_back(typed_fields: bool) -> None:
-    answer = PredictAnswer("m", 2**40, "serving_default", _OUTPUTS, typed_fields)
+    answer = PredictResult("m", 2**40, "serving_default", _OUTPUTS, typed_fields)
     message = predict_pb2.PredictResponse.FromString(answer.SerializeToString())
     assert set(message.outputs) == set(_OUTPUTS)
     for alias, array in _OUTPUTS.items():

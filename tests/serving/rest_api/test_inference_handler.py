@@ -18,7 +18,7 @@ import pytest
 from expman.serving.batching.batching_parameters import BatchingParameters
 from expman.serving.metrics import RequestMetrics
 from expman.serving.models.model_store import ModelStore
-from expman.serving.rest_api import inferences
+from expman.serving.rest_api import inference_handler
 from tests.support.rest_client import Reply, predict, rest
 from tests.support.serving_models import noted_threads_of_runs, running_endpoints, save_affine_model, save_slow_model
 
@@ -47,7 +47,7 @@ def threads_of_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def metrics(monkeypatch: pytest.MonkeyPatch) -> RequestMetrics:
     """Counts the requests of this test only."""
     requests = RequestMetrics()
-    monkeypatch.setattr(inferences, "observe_request", requests.observe)
+    monkeypatch.setattr(inference_handler, "observe_request", requests.observe)
     return requests
 
 
@@ -144,7 +144,7 @@ def test_bug_in_the_event_loop_is_told_as_internal_and_the_next_request_is_answe
 
     with _server(base_path) as port:
         with monkeypatch.context() as patch:
-            patch.setattr(inferences, "are_written_at_once", broken)
+            patch.setattr(inference_handler, "are_written_at_once", broken)
             replies = [predict(port, _SHIFTED)]
             while replies[-1].status == 200:
                 assert len(replies) < 100 * _MANY_RUNS
@@ -217,8 +217,8 @@ def test_version_of_a_job_that_never_begins_is_given_back(
         return held[-1]
 
     monkeypatch.setattr(ModelStore, "acquire", noting)
-    construct = inferences.Inferences.__init__
-    monkeypatch.setattr(inferences.Inferences, "__init__",
+    construct = inference_handler.InferenceHandler.__init__
+    monkeypatch.setattr(inference_handler.InferenceHandler, "__init__",
                         lambda self, **named: construct(self, **{**named, "workers": workers}))
     with _server(base_path) as port:
         try:
