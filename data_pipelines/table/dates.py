@@ -8,14 +8,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-_TIME = r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_PATTERNS = {  # name of the format → pattern, and which group is year, month, day
-    "YYYY-MM-DD": (r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})" + _TIME, (1, 2, 3)),
-    "DD.MM.YYYY": (r"(\d{1,2})\.(\d{1,2})\.(\d{4})" + _TIME, (3, 2, 1)),
-    "DD/MM/YYYY": (r"(\d{1,2})/(\d{1,2})/(\d{4})" + _TIME, (3, 2, 1)),
-    "MM/DD/YYYY": (r"(\d{1,2})/(\d{1,2})/(\d{4})" + _TIME, (3, 1, 2)),
-}
-DATE_FORMATS = tuple(_PATTERNS)
+from data_pipelines.table.date_patterns import DATE_PATTERNS
+
+DATE_FORMATS = tuple(DATE_PATTERNS)
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 _DAYS_BEFORE_MONTH = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
 _MONDAY_OFFSET = 3  # 1970-01-01 was a Thursday
@@ -23,7 +18,7 @@ _MONDAY_OFFSET = 3  # 1970-01-01 was a Thursday
 
 def formats_that_fit(cells: pd.Series) -> list[str]:
     """The formats in which all cells, none of them missing, are dates of the calendar."""
-    return [name for name, (pattern, _) in _PATTERNS.items()
+    return [name for name, (pattern, _) in DATE_PATTERNS.items()
             if cells.str.fullmatch(pattern).all() and bool(tf.reduce_all(date_parts(tf.constant(list(cells)), name)[1]))]
 
 
@@ -34,7 +29,7 @@ def odd_one_among_dates(cells: pd.Series, least_share: float) -> int | None:
         cells: none of them missing.
         least_share: the share of dates from which the others are taken for mistakes.
     """
-    for name in _PATTERNS:
+    for name in DATE_PATTERNS:
         is_date = date_parts(tf.constant(list(cells)), name)[1].numpy()
         if least_share <= is_date.mean() < 1:
             return int(cells.index[np.argmin(is_date)])
@@ -59,7 +54,7 @@ def date_parts(cells: tf.Tensor, date_format: str) -> tuple[Mapping[str, tf.Tens
         For each of `DATE_PARTS` float64 `[batch]`: year, month from 1, day of the month from 1, day of the week with Monday as
         0, hour with its fraction; and whether a cell is a date of the calendar, bool `[batch]`.
     """
-    pattern, order = _PATTERNS[date_format]
+    pattern, order = DATE_PATTERNS[date_format]
     is_match = tf.strings.regex_full_match(cells, pattern)
 
     def number(group: int) -> tf.Tensor:

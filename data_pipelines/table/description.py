@@ -9,8 +9,7 @@ import pandas as pd
 
 from data_pipelines.table.columns import DateColumn, NumberColumn, TableColumn
 from data_pipelines.table.dates import earliest_and_latest
-from data_pipelines.table.kinds import parse_numbers
-from data_pipelines.table.reading import TableCells, TableFormat
+from data_pipelines.table.reading import TableCells, TableFormat, parse_numbers
 from data_pipelines.table.target import NumberTarget, TableTarget
 
 _HEADS = ("column", "kind", "missing", "range or categories", "enters the model as")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,15 +10,14 @@ import pandas as pd
 
 from data_pipelines.table.columns import LARGEST_NUMBER, CategoryColumn, TableColumn, date_column, number_column
 from data_pipelines.table.dates import DATE_FORMATS, formats_that_fit, odd_one_among_dates
-from data_pipelines.table.reading import TableCells, TableFormat
+from data_pipelines.table.reading import CODE, TableCells, TableFormat, parse_numbers
+from data_pipelines.table.served_names import served_names
 
 _MOST_ONE_HOT = 20  # categories; above, the network embeds them
 _MOST_CATEGORIES = 1000  # rarer ones share a place
 _LEAST_SHARE_OF_A_KIND = 0.8  # from here on, cells that do not fit are taken for faults
 _LEAST_SHARED_WORDS = 0.5  # of the rows; below, a word tells one row and no more
 _FEW_ROWS = 20  # in which all words may differ by chance
-_CODE = r"[+-]?0\d+"  # a number with leading zeros names something, e.g. a postal code
-_RESERVED = ("self", "name", "training", "function_scope")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,32 +81,6 @@ def infer_columns(cells: TableCells, training_rows: np.ndarray, *, names: Iterab
     return columns, left_out
 
 
-def served_names(names: Sequence[str]) -> list[str]:
-    """For each column the name of the served input, which TensorFlow wants to be an ASCII identifier.
-
-    Raises:
-        ValueError: two columns get the same name.
-    """
-    made: dict[str, str] = {}
-    for name in names:
-        plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode()
-        served = re.sub(r"\W+", "_", plain).strip("_") or "column"
-        if served[0].isdigit() or keyword.iskeyword(served) or served in _RESERVED:
-            served = f"column_{served}"
-        if served in made:
-            raise ValueError(f"the columns {made[served]!r} and {name!r} would both be served as {served!r}. Rename one "
-                             "of them in the first line of the file, or leave it out by ignore=[…].")
-        made[served] = name
-    return list(made)
-
-
-def parse_numbers(words: pd.Series, form: TableFormat) -> np.ndarray:
-    """Float64 of texts; NaN for '' and for what is no number."""
-    if form.decimal != ".":
-        words = words.str.replace(form.decimal, ".", regex=False)
-    return pd.to_numeric(words.replace("", None), errors="coerce").to_numpy(np.float64)
-
-
 def _useless(words: pd.Series) -> str | None:
     """Why nothing can be learnt from training cells, if so."""
     num_different = words.nunique()
@@ -132,7 +102,7 @@ def _column(cells: TableCells, name: str, served_name: str, words: pd.Series, *,
         return _category(name, served_name, words, form=form)
     numbers = parse_numbers(words, form)
     is_number = ~np.isnan(numbers[words.to_numpy() != ""])
-    if name in overrides.numbers or (is_number.mean() >= _LEAST_SHARE_OF_A_KIND and not known.str.fullmatch(_CODE).any()):
+    if name in overrides.numbers or (is_number.mean() >= _LEAST_SHARE_OF_A_KIND and not known.str.fullmatch(CODE).any()):
         if not is_number.all():
             raise ValueError(_mixed(cells, known[~is_number], name=name, num_known=len(known)))
         _check_finite(cells, words, numbers, name=name)
@@ -167,7 +137,7 @@ def _category(name: str, served_name: str, words: pd.Series, *, form: TableForma
         counts = frequent if len(frequent) else counts
     vocabulary = sorted(counts.index)
     numbers = parse_numbers(pd.Series(vocabulary), form)
-    if not np.isnan(numbers).any() and not known.str.fullmatch(_CODE).any():
+    if not np.isnan(numbers).any() and not known.str.fullmatch(CODE).any():
         vocabulary = sorted({float(number) for number in numbers})
     return CategoryColumn(name=name, served_name=served_name, vocabulary=tuple(vocabulary), is_embedded=is_embedded,
                           has_other=bool((~known.isin(counts.index)).any()), has_missing=len(known) < len(words),

@@ -9,12 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from data_pipelines.checks import file_list
 from data_pipelines.filenames import extractFilenames
 
 MISSING_WORDS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "<NA>", "#N/A")
+CODE = r"[+-]?0\d+"
+"""Matches a number with leading zeros, which names something, e.g. a postal code."""
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 
 
@@ -101,6 +104,13 @@ def read_cells(paths: Sequence[str], form: TableFormat) -> TableCells:
             raise ValueError(f"{path} has other columns than {paths[0]}: {differing} differ. Give files of one table only.")
     places = [(path, number) for path, frame in zip(paths, frames) for number in range(1, len(frame) + 1)]
     return TableCells(pd.concat(frames, ignore_index=True), places)
+
+
+def parse_numbers(words: pd.Series, form: TableFormat) -> np.ndarray:
+    """Float64 of texts; NaN for '' and for what is no number."""
+    if form.decimal != ".":
+        words = words.str.replace(form.decimal, ".", regex=False)
+    return pd.to_numeric(words.replace("", None), errors="coerce").to_numpy(np.float64)
 
 
 def _read(path: str, form: TableFormat) -> pd.DataFrame:

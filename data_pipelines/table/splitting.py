@@ -55,15 +55,19 @@ def split_rows(cells: TableCells, *, split: float | str, group: str | None, seed
     return np.flatnonzero(in_training), np.flatnonzero(in_validation)
 
 
+def drawn(number: int, *, fraction: float, seed: int) -> np.ndarray:
+    """Returns for each of some rows, or groups, whether it validates, bool `[number]`."""
+    return np.random.default_rng(seed).random(number) < fraction
+
+
 def _drawn(cells: TableCells, *, fraction: float, group: str | None, seed: int) -> np.ndarray:
-    generator = np.random.default_rng(seed)
     if group is None:
-        return generator.random(len(cells.frame)) < fraction
+        return drawn(len(cells.frame), fraction=fraction, seed=seed)
     words = cells.frame[group]
     groups = words.drop_duplicates().to_numpy()  # in the order of their first rows
     if "" in groups:
         raise ValueError(f"{cells.place(int(np.argmax(words == '')))}: the group in column {group!r} is missing. Fill it in.")
-    return words.isin(groups[generator.random(len(groups)) < fraction]).to_numpy()
+    return words.isin(groups[drawn(len(groups), fraction=fraction, seed=seed)]).to_numpy()
 
 
 def _parts_of_column(cells: TableCells, column: str) -> tuple[np.ndarray, np.ndarray]:

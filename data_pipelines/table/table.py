@@ -19,8 +19,8 @@ from data_pipelines.table import columns as table_columns
 from data_pipelines.table.client import TableClient
 from data_pipelines.table.dates import date_parts
 from data_pipelines.table.description import described
-from data_pipelines.table.kinds import KindOverrides, infer_columns, parse_numbers
-from data_pipelines.table.reading import MISSING_WORDS, TableCells, TableFormat, read_cells, table_files
+from data_pipelines.table.kinds import KindOverrides, infer_columns
+from data_pipelines.table.reading import MISSING_WORDS, TableCells, TableFormat, parse_numbers, read_cells, table_files
 from data_pipelines.table.spelling import notice_of_case
 from data_pipelines.table.splitting import split_rows
 from data_pipelines.table.target import infer_target, target_from_record

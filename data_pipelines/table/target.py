@@ -13,8 +13,7 @@ import tensorflow as tf
 
 from data_pipelines.checks import one_of
 from data_pipelines.table.columns import LARGEST_NUMBER
-from data_pipelines.table.kinds import parse_numbers
-from data_pipelines.table.reading import TableCells, TableFormat
+from data_pipelines.table.reading import TableCells, TableFormat, parse_numbers
 
 _MOST_CLASSES_OF_NUMBERS = 10  # more different whole numbers are taken as a quantity
 _MOST_CLASSES_SHARE = 0.5  # of the rows; above, words are no classes

@@ -1,0 +1,67 @@
+"""The folder that a first experiment gets: its name, and that it appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from expman.errors import UsageError
+
+_LONGEST_NAME = 60
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def check_name(name: str) -> None:
+    """Checks that a name can be that of a new folder here, of its experiments, and of the model that is served.
+
+    Raises:
+        UsageError: it cannot, or something of that name is there; the message says what to do.
+    """
+    if "/" in name.rstrip("/") or name in (".", ".."):
+        raise UsageError(f"--init {name}: the new folder lies in the current one, and NAME is only its name. Go where it is to be "
+                         f"first: cd {Path(name).parent}")
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-")[:_LONGEST_NAME] or "my_experiment"
+        raise UsageError(f"--init {name!r}: the name must be made of the letters A to Z, digits, '_', '-' and '.', begin with a letter or "
+                         f"digit, and have at most {_LONGEST_NAME} characters. Take for example {plain}.")
+    if os.path.lexists(name):
+        raise UsageError(f"--init {name}: {name} is there already, and nothing of yours is overwritten. Take another name, or move it "
+                         f"away first: mv {name} {name}_old")
+
+
+def write_new_folder(name: str, files: Mapping[str, str]) -> Path:
+    """Writes files under a temporary name and renames their folder, so that it is never there half-written.
+
+    Arguments:
+        name: of the folder, in the current one.
+        files: name → text.
+
+    Raises:
+        UsageError: the current folder cannot be written to.
+    """
+    temporary: str | None = None
+    try:
+        temporary = tempfile.mkdtemp(prefix=f".{name}.", dir=".")
+        for file_name, text in files.items():
+            with open(Path(temporary) / file_name, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+        Path(temporary).chmod(0o777 & ~_umask())
+        os.rename(temporary, name)
+    except OSError as error:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise UsageError(f"--init {name}: the folder {Path.cwd() / name} cannot be written: {error.strerror or error}. Go to a folder "
+                         "in which you may write, with room on its disk.") from error
+    return Path(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
