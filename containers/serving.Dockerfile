@@ -14,7 +14,7 @@ RUN sh /build/install_serving.sh /build/requirements-serving.txt
 WORKDIR /app
 COPY containers/healthcheck.py ./
 # What the server imports of this project, and no more.
-COPY expman/__init__.py expman/errors.py expman/
+COPY expman/__init__.py expman/errors.py expman/installation.py expman/
 COPY expman/wire expman/wire
 COPY expman/runtimes expman/runtimes
 COPY expman/serving expman/serving

@@ -135,5 +135,5 @@ def test_without_a_server_the_client_says_how_to_start_one(training, script):
     folder, _ = training
     predicted = script("--predict", "--model_dir", folder)
     assert predicted.returncode == 2 and "any free port" in predicted.stderr
-    assert f"`python experiments_manager.py --start_server --model_dir '{folder}'`" in predicted.stderr
+    assert f"`python {ROOT / 'experiments_manager.py'} --start_server --model_dir '{folder}'`" in predicted.stderr
     assert "by --port" in predicted.stderr

@@ -41,7 +41,7 @@ def read_image(path: str, *, reader: str = "opencv", palette: str = "colours", c
     Arguments:
         path: the file. OpenCV reads PNG, JPEG, WebP, BMP, TIFF … of 1, 3 or 4 bands; rasterio reads what GDAL reads, with any
             number of bands. A TIFF that OpenCV would read in part or changed is refused.
-        reader: 'opencv' or 'rasterio' (`pip install -r requirements-rasterio.txt`).
+        reader: 'opencv' or 'rasterio' (`pip install rasterio`; the version that is tested is in requirements-rasterio.txt).
         palette: what the reader 'opencv' gives of an image with a palette: 'colours', or 'indices': the numbers of the colours, one band,
             as in label maps. Rasterio always gives the numbers.
         channels: the order of colours: 'RGB', as in all pipelines; 'BGR', as of `cv2.imread`, for a network that was trained so.
@@ -111,7 +111,8 @@ def _imported_rasterio() -> ModuleType:
     try:
         import rasterio
     except ImportError as error:
-        raise ImportError("reader='rasterio' needs rasterio: pip install -r requirements-rasterio.txt") from error
+        raise ImportError("reader='rasterio' needs rasterio: pip install rasterio, or, in a clone, "
+                          "pip install -r requirements-rasterio.txt") from error
     return rasterio
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from expman import PROJECT_FOLDER
 from expman.errors import ServingError
+from expman.installation import child_environment
 from expman.serving.endpoint import available_port
 from expman.serving.engines.engine_commands import embedded_command
 from expman.serving.engines.service import Service
@@ -43,11 +42,10 @@ def served_in_a_process(*, base_path: Path, model_name: str, address: str, port:
     port = available_port(address, port)
     command = embedded_command(Service(base_path=base_path.resolve(), model_name=model_name, address=address, port=port,
                                        on_gpu=on_gpu, max_message_bytes=max_message_bytes))
-    import_path = os.pathsep.join(filter(None, [str(PROJECT_FOLDER), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryFile("w+") as messages:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=messages, text=True,
-            env={**os.environ, "PYTHONPATH": import_path, "PYTHONDONTWRITEBYTECODE": "1"})
+            env=child_environment(PYTHONDONTWRITEBYTECODE="1"))
         try:
             if not _is_ready(process, wait_seconds):
                 messages.seek(0)

@@ -10,12 +10,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from expman import __version__
+
 _LONGEST_DIFF_CHARACTERS = 1_000_000
 _GIT_TIMEOUT_SECONDS = 10
 
 
 def collect_provenance(*, settings_file: Path, accelerators: list[str]) -> dict[str, Any]:
-    """What somebody needs to know to repeat the experiment.
+    """Returns what somebody needs to know to repeat the experiment.
 
     Arguments:
         settings_file: the git repository that holds it is recorded.
@@ -23,6 +25,7 @@ def collect_provenance(*, settings_file: Path, accelerators: list[str]) -> dict[
     """
     return {
         "git": git_state(settings_file.resolve().parent),
+        "experiments_manager": __version__,
         "python": platform.python_version(),
         "packages": installed_packages(),
         "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count(),

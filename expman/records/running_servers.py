@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from expman.errors import UsageError
+from expman.installation import program
 from expman.records.experiment_folder import ExperimentFolder
 
 _LOGGER = logging.getLogger(__name__)
@@ -40,8 +41,8 @@ class RunningServer:
 
 
 def start_command(model_dir: str | os.PathLike[str]) -> str:
-    """What starts a server for an experiment, as one types it."""
-    return f"python experiments_manager.py --start_server --model_dir {shlex.quote(str(model_dir))}"
+    """Returns what starts a server for an experiment, as one types it."""
+    return f"{program()} --start_server --model_dir {shlex.quote(str(model_dir))}"
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from expman import PROJECT_FOLDER
 from expman.errors import ServingError
+from expman.installation import child_environment
 from expman.serving.endpoint import available_port
 from expman.serving.stop_signals import StopSignals, stop_signals
 
@@ -43,11 +43,10 @@ class Worker:
 
     def _start(self) -> None:
         self.ready_line: str | None = None
-        path = os.pathsep.join(filter(None, [str(PROJECT_FOLDER), os.environ.get("PYTHONPATH")]))
         # Its own session: a terminal's Ctrl-C would otherwise reach it twice. The pipe to its standard input ends with this
         # process, however that ends, and the worker with it.
         self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        start_new_session=True, env={**os.environ, "PYTHONPATH": path})
+                                        start_new_session=True, env=child_environment())
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
 
     def _read(self, process: subprocess.Popen[str]) -> None:

@@ -29,7 +29,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("session_name", name(), "first part of the experiment folder's name, and the served model's name; odd characters "
             "become '-' in both"),
     Setting("workingFolder", name(), "parent of the experiment's folder, e.g. 'experiments/curve_fitting'"),
-    Setting("model_file", name(), "the model file; relative to the settings file, else to the current folder"),
+    Setting("model_file", name(),
+            "the model file; relative to the settings file, else to the current folder; or `zoo:NAME`, a model of the zoo"),
     Setting("user_files", list_of(name(), "str"),
             "files and folders beside the settings or model file to be kept for restart beyond those noticed by themselves", []),
     Setting("hparams", scalar_dict(), "what sweeps and --hparams may change; reaches `model`, decorates the folder's name",

@@ -21,8 +21,9 @@ from expman.settings.settings_check import check_settings
 from expman.settings.user_files import named_files, noticed_reads, read_files_below
 from expman.settings.user_module import UserModule, user_code
 from expman.settings.user_traceback import is_user_file
+from expman.settings.zoo_models import ZOO_FOLDER, zoo_file, zoo_name
 
-_PROJECT_FILES = ("expman", "model_zoo", "data_pipelines", "experiments_manager.py", "experiments_settings_contract.py",
+_PROJECT_FILES = ("expman", "model_zoo", "data_pipelines", "experiments_manager.py", "experiments_settings_checker.py",
                   "DataProvider_input_pipeline.py")
 _PROTOTYPES = {prototype.name: prototype for prototype in (*contract.PROTOTYPES, contract.MODEL_PROTOTYPE)}
 
@@ -198,21 +199,28 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
 
 
 def _find_model_file(namespace: Mapping[str, Any], *, source: Path, original: Path, lines: Mapping[str, int]) -> Path | None:
-    """The model file relative to the settings file, else to the current folder."""
+    """The model of the zoo that `model_file` names, else the file relative to the settings file, else to the current folder."""
     named = namespace.get("model_file")
     if not isinstance(named, str) or not named.strip():
         return None  # reported by the check of the setting
+    place = f"{source}:{lines['model_file']}" if "model_file" in lines else str(source)
+    name = zoo_name(named)
+    if name is not None:
+        try:
+            return zoo_file(name)
+        except LookupError as error:
+            raise SettingsError([Problem(place, f"model_file '{named}': {error}")]) from error
     for candidate in (original.parent / named, Path(named)):
         if candidate.is_file():
             return candidate
-    place = f"{source}:{lines['model_file']}" if "model_file" in lines else str(source)
     raise SettingsError([Problem(place, f"model_file '{named}' does not exist, neither relative to the settings file nor to "
                                         "the current folder. Correct the path.")])
 
 
 def _load_model(path: Path, *, shown_file: Path | None) -> Callable[..., Any]:
     source = UserModule(path, described_as="model file")
-    _make_importable([path.resolve().parent])
+    if path.parent != ZOO_FOLDER:  # which imports all of its own as model_zoo.…; its `layers` must not hide the user's
+        _make_importable([path.resolve().parent])
     namespace = source.execute(module_name="experiment_model", shown_file=shown_file)
     prototype = contract.MODEL_PROTOTYPE
     if prototype.name not in namespace:

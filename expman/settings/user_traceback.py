@@ -14,6 +14,7 @@ _FOREIGN_FOLDERS = tuple(f"{Path(folder).resolve()}{os.sep}" for folder in {
     *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *(PROJECT_FOLDER / package for package in ("expman", "data_pipelines"))})
 
+_ZOO_FOLDER = f"{PROJECT_FOLDER / 'model_zoo'}{os.sep}"  # a user's own as soon as he names one of its models
 _PACKAGE_FOLDERS = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))  # of other Pythons too
 _AUTOGRAPH_MARK = "__autograph_generated_file"  # TensorFlow's rewriting of a function; its frames repeat the user's
 
@@ -21,13 +22,14 @@ _AUTOGRAPH_MARK = "__autograph_generated_file"  # TensorFlow's rewriting of a fu
 def is_user_file(filename: str) -> bool:
     """True for a file that belongs neither to Python, nor to an installed package, nor to this project's machinery.
 
+    The models of the zoo count as the user's, also where they are installed: errors in them are shown with their lines.
     A file that does not exist is none: frames of compiled code name a source that stayed where it was compiled.
     """
     if filename.startswith("<") or _AUTOGRAPH_MARK in filename:
         return False
     folder = f"{_resolved_folder(os.path.dirname(filename))}{os.sep}"
     is_foreign = folder.startswith(_FOREIGN_FOLDERS) or any(name in folder for name in _PACKAGE_FOLDERS)
-    return not is_foreign and os.path.isfile(filename)
+    return (not is_foreign or folder.startswith(_ZOO_FOLDER)) and os.path.isfile(filename)
 
 
 @functools.cache  # a sweep asks for thousands of modules in each trial

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from expman.errors import TrackingError
+from expman.installation import install_command
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
-_INSTALL = "pip install -r requirements-mlflow.txt"
 _SERVERS = ("http", "https", "databricks")
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _EXAMPLE = "http://127.0.0.1:5000"
@@ -50,7 +50,7 @@ class TrackingServer:
         if self.is_named:
             self._check_address()
             if importlib.util.find_spec("mlflow") is None:
-                raise TrackingError(f"{self._origin} needs MLflow, which is not installed. Run `{_INSTALL}`, or take the "
+                raise TrackingError(f"{self._origin} needs MLflow, which is not installed. Run `{install_command('mlflow')}`, or take the "
                                     "address away.")
 
     def client(self) -> MlflowClient:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import urllib.parse
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentFolderError, UsageError
+from expman.records.running_servers import start_command
 from expman.records.sweep_folder import SweepFolder
 from expman.reports.compare.best_first import Order, order_of
 from expman.reports.experiment_labels import short_labels
@@ -272,8 +272,7 @@ def _models(record: ExperimentRecord | None, page: Path) -> list[ExportedModel]:
 
 
 def _serve_command(record: ExperimentRecord | None) -> str:
-    return "" if record is None or not record.versions else (
-        f"python experiments_manager.py --start_server --model_dir {shlex.quote(str(record.folder))}")
+    return "" if record is None or not record.versions else start_command(record.folder)
 
 
 def _href(target: Path, page: Path) -> str:

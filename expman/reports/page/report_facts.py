@@ -108,15 +108,22 @@ def _provenance(record: ExperimentRecord) -> dict[str, str]:
         "command": shlex.join(map(str, command)) if isinstance(command, list) else "",
         "current folder": str(identity.get("current_folder") or ""),
         "settings file": str(identity.get("settings_file") or ""),
-        "model file": str(identity.get("model_file") or ""),
+        "model file": _model_file_text(record),
         "git commit": _git_text(record),
         "random seed": value_text(record.settings.get("random_seed", "")),
         "data": record.data_fingerprint,
         **{setting: _data_text(record, setting) for setting in record.settings_of_data},
+        "experiments manager": str(identity.get("experiments_manager") or ""),
         "python": str(identity.get("python") or ""),
         "system": str(machine.get("system") or ""),
         "processor": f"{machine.get('processor', '')}, {machine.get('cores', '?')} cores" if machine else "",
         "accelerators": ", ".join(map(str, accelerators)) if machine and isinstance(accelerators, list) else ""}
+
+
+def _model_file_text(record: ExperimentRecord) -> str:
+    """The model file's path, behind the name that the settings ask the zoo for."""
+    named, path = str(record.settings.get("model_file", "")), str(record.identity.get("model_file") or "")
+    return f"{named}, {path}" if named.startswith("zoo:") and path else path
 
 
 def _git_text(record: ExperimentRecord) -> str:

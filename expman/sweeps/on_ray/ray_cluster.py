@@ -13,6 +13,7 @@ from typing import Any
 
 from expman import PROJECT_FOLDER
 from expman.errors import SweepError, UsageError
+from expman.installation import import_path, install_command, program
 from expman.sweeps.on_ray.cluster_slots import ClusterShare
 
 _SECONDS_TO_CONNECT = 10.0
@@ -56,7 +57,7 @@ def require_ray() -> None:
             importlib.import_module(name)
     except ImportError as error:
         raise UsageError(f"--engine ray needs Ray, which cannot be imported ({error}). Run "
-                         "`pip install -r requirements-ray.txt`, on all nodes of the cluster, or leave --engine out to run "
+                         f"`{install_command('ray')}`, on all nodes of the cluster, or leave --engine out to run "
                          "the sweep on this machine.") from error
 
 
@@ -73,7 +74,7 @@ def chosen_address(given: str | None) -> str:
     if "://" in address or not (separator and host and port.isdecimal()):
         raise UsageError("--ray_address must be HOST:PORT of the cluster's head, as `ray start --head` prints it, or 'auto' "
                          f"on a machine of the cluster. Got '{address}'. To start the sweep from outside the cluster, submit it "
-                         "as a job: `ray job submit -- python experiments_manager.py --sweep FILE --engine ray`.")
+                         f"as a job: `ray job submit -- {program()} --sweep FILE --engine ray`.")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_CONNECT).close()
     except (OSError, OverflowError) as error:
@@ -91,10 +92,10 @@ def connected(address: str) -> Iterator[list[Node]]:
     """
     import ray
     with _environment(_OF_TUNE):
-        paths = [str(PROJECT_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
+        path = import_path()
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
-                     runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}})
+                     runtime_env={"env_vars": {"PYTHONPATH": path}} if path else {})
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise SweepError(f"Ray cannot be used at '{address}': {error}") from error
         try:

@@ -72,7 +72,7 @@ def place_fault(terms: RayTerms, *, record: str) -> str | None:
     if not Path(terms.current_folder).is_dir():
         return f"has no folder {terms.current_folder}, where the sweep was started. {remedy}, or start elsewhere."
     if importlib.util.find_spec("tensorflow") is None:
-        return "has no tensorflow in the Python that Ray uses. Run `pip install -r requirements.txt` with it."
+        return "has no tensorflow in the Python that Ray uses. Install this project with it, as where the sweep was started."
     return None
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from expman import PROJECT_FOLDER
+from expman.installation import import_path
 
 _PRELOADED = "expman.sweeps.processes.preloaded"
 _SECONDS_FOR_CHECKPOINT = 60.0
@@ -90,7 +90,7 @@ def _do_nothing(connection: Connection) -> None:
 def _project_on_path() -> Iterator[None]:
     """Lets the server find what it preloads wherever it is started; it would leave out in silence what it does not find."""
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(PROJECT_FOLDER), *([before] if before else [])])
+    os.environ["PYTHONPATH"] = import_path()
     try:
         yield
     finally:
