@@ -27,6 +27,7 @@ def run(options: Namespace) -> int:
 
 
 def _print(result: SweepResult) -> None:
+    from expman.installation import program
     from expman.records.running_servers import start_command
     best = result.best
     hparams = ", ".join(f"{name} {value}" for name, value in best.hparams.items())
@@ -34,7 +35,7 @@ def _print(result: SweepResult) -> None:
     print(f"{result.num_trials} trials{failed}\nbest trial: {best.number}, {best.value:.5g}, {hparams}\n"
           f"best experiment: {best.folder.path}\npictures: {result.folder / 'pictures'}\n"
           f"next: {start_command(result.best_link)}\n"
-          f"      python experiments_manager.py --report {shlex.quote(str(result.folder))}")
+          f"      {program()} --report {shlex.quote(str(result.folder))}")
 
 
 def _error_in(options: Namespace) -> str | None:
