@@ -57,8 +57,9 @@ from expman.serving.server_options import ServerOptions
 if core == "tf.saved_model.load":
     import tensorflow as tf
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+    from expman.runtimes import predictor
 
-    class Predictor:
+    class Predictor(predictor.Predictor):
         def __init__(self, version_folder, **_):
             self.model = tf.saved_model.load(str(version_folder))
             meta_graph = SavedModel.FromString((version_folder / "saved_model.pb").read_bytes()).meta_graphs[0]

@@ -20,7 +20,7 @@ import grpc
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from expman.runtimes.predictor import SavedModelPredictor  # noqa: E402
+from expman.runtimes.saved_model_predictor import SavedModelPredictor  # noqa: E402
 from expman.runtimes.session import SessionOptions  # noqa: E402
 from expman.runtimes.tensorflow_c_api import tensorflow_library  # noqa: E402
 from expman.serving.grpc_api.event_calls import EventCall, EventMethods  # noqa: E402

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from expman.runtimes.predictor import SavedModelPredictor, served_signatures
+from expman.runtimes.predictor import served_signatures
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.runtimes.session import SessionOptions
 
 Answers = dict[str, dict[str, np.ndarray]]

@@ -1,35 +1,36 @@
-"""One version of a SavedModel, loaded and ready to compute tensors."""
+"""The interface of what executes a loaded version of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from google.protobuf.message import DecodeError
-
-from expman.errors import ServingError
-from expman.runtimes.session import SessionOptions, open_saved_model
-from expman.runtimes.session_runs import is_foreseeable
-from expman.runtimes.unrestored_variables import unrestored_variables
-from expman.wire.protos import meta_graph_pb2, saved_model_pb2
-from expman.wire.status import StatusError
 
 if TYPE_CHECKING:
-    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef
+    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-SERVE_TAG = "serve"
 _PREFIX_OF_TENSORFLOW = "__saved_model"  # Signatures for the loading of the model, not for requests.
 
+# Is told the outputs and None, or None and the error.
+OnDone = Callable[[list[np.ndarray] | None, Exception | None], None]
 
-class Predictor(Protocol):
-    """One loaded version of a model, whatever executes it; safe to call from several threads."""
 
-    @property
-    def signatures(self) -> Mapping[str, SignatureDef]:
-        """The model's signatures as its export describes them, those for its loading among them."""
+class Predictor(abc.ABC):
+    """One loaded version of a model, whatever executes it; safe to call from several threads.
 
+    A runtime writes `signatures`, `run` and `close`; what else is here fits one that answers each request by itself.
+
+    Attributes:
+        signatures: the model's signatures as its export describes them, those for its loading among them.
+        joins: requests wait for others to share a run with; then `run` holds its caller's thread as long, and `submit` none.
+    """
+
+    signatures: Mapping[str, SignatureDef]
+    joins: bool = False
+
+    @abc.abstractmethod
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *,
             timeout_seconds: float | None = None) -> list[np.ndarray]:
         """Computes tensors.
@@ -43,92 +44,42 @@ class Predictor(Protocol):
             StatusError: a value does not fit, an operation failed (in TensorFlow's own words), or the time is over.
         """
 
-    def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
-        """Whether a run will take no longer than handing it over to another thread would."""
+    def submit(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, timeout_seconds: float | None,
+               on_done: OnDone) -> Callable[[], bool]:
+        """Has tensors computed, as `run` does. Where requests are joined it does not wait for that, else it computes at once.
 
-    def close(self) -> None:
-        """Gives the model's memory back; call it after the last `run` has returned."""
+        Arguments:
+            feeds, fetches: as in `run`.
+            timeout_seconds: how long anybody waits for the answer; when that is over, a request that waits is not computed,
+                which `on_done` may hear much later.
+            on_done: is called once, with the outputs and None, or with None and the error: by the thread that computed them,
+                which may be before this returns.
 
+        Returns:
+            Withdraws the request when nobody waits for it any more. True: `on_done` will never be called; False: it was
+            called, or will be, as a part of the request runs already.
 
-class SavedModelPredictor:
-    """Runs a SavedModel, as `Predictor` describes.
-
-    Arguments:
-        version_folder: the folder that holds `saved_model.pb`.
-        options: where and how it runs.
-        tag: which of the model's graphs to load.
-
-    Raises:
-        StatusError: TensorFlow cannot read the model.
-        ServingError: the model has no graph or signature to serve, or lacks a file.
-    """
-
-    def __init__(self, version_folder: Path, *, options: SessionOptions | None = None, tag: str = SERVE_TAG) -> None:
+        Raises:
+            StatusError: as in `run`, as far as it is known before the computation; `on_done` will never be called.
+        """
         try:
-            self._session = open_saved_model(version_folder, tag=tag, options=options or SessionOptions())
-        except StatusError:
-            _check_saved_model(version_folder, tag=tag)
-            raise
-        self.run = self._session.run
-        meta_graph = meta_graph_pb2.MetaGraphDef.FromString(self._session.meta_graph)
-        self._session.meta_graph = b""
-        self._is_foreseeable = is_foreseeable(meta_graph)
-        self.signatures: dict[str, SignatureDef] = _signatures(meta_graph)
-        if fault := _fault(version_folder, meta_graph, served_signatures(self.signatures)):
-            self.close()
-            raise ServingError(fault)
+            outputs = self.run(feeds, fetches, timeout_seconds=timeout_seconds)
+        # Whatever it is, who waits for the answer must hear of it.
+        except Exception as error:
+            on_done(None, error)
+        else:
+            on_done(outputs, None)
+        return lambda: False
 
     def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
-        """Whether a run will take no longer than handing it over to another thread would, to judge by the last ones."""
-        return self._is_foreseeable and self._session.is_quick(feeds, fetches)
+        """Returns True when a run will take no longer than handing it over to another thread would."""
+        return False
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Gives the model's memory back; call it after the last `run` has returned."""
-        self._session.close()
 
 
 def served_signatures(signatures: Mapping[str, SignatureDef]) -> dict[str, SignatureDef]:
-    """Those that requests may ask for."""
+    """Returns the signatures that requests may ask for."""
     return {name: signature for name, signature in signatures.items() if not name.startswith(_PREFIX_OF_TENSORFLOW)}
-
-
-def _signatures(meta_graph: MetaGraphDef) -> dict[str, SignatureDef]:
-    signatures = {}
-    for name, signature in meta_graph.signature_def.items():
-        # A copy: a part of a message keeps the whole of it in memory, here the graph too.
-        signatures[name] = meta_graph_pb2.SignatureDef()
-        signatures[name].CopyFrom(signature)
-    return signatures
-
-
-def _fault(version_folder: Path, meta_graph: MetaGraphDef, signatures: Mapping[str, SignatureDef]) -> str | None:
-    """Why a model that TensorFlow has loaded cannot be served, or None."""
-    variables = version_folder / "variables" / "variables.index"
-    # TensorFlow takes a model without this file for one without variables.
-    if meta_graph.saver_def.restore_op_name and not variables.exists():
-        return f"{variables} is missing. Export the model again."
-    if not signatures:
-        return f"{version_folder} has no signature to serve. Export it with at least `serving_default`."
-    for name, signature in signatures.items():
-        if unrestored := unrestored_variables(meta_graph, signature):
-            return (f"{version_folder}: the signature '{name}' reads variables that no session can restore: "
-                    f"{', '.join(unrestored)}. This is what `tf.saved_model.save` makes of a Keras network: write it with its "
-                    "own `export` method.")
-    return None
-
-
-def _check_saved_model(version_folder: Path, *, tag: str) -> None:
-    """Says in the project's words why a model could not be loaded, as far as its file tells.
-
-    Raises:
-        ServingError: the file is broken or has no graph to serve.
-    """
-    file = version_folder / "saved_model.pb"
-    if not file.exists():
-        return
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    except DecodeError as error:
-        raise ServingError(f"{file} is not a SavedModel, or was cut short. Export it again.") from error
-    if not any(tag in meta_graph.meta_info_def.tags for meta_graph in saved_model.meta_graphs):
-        raise ServingError(f"{file} has no graph with the tag '{tag}'. Export it for serving.")

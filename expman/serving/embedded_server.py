@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from expman.errors import ServingError
-from expman.runtimes.predictor import Predictor, SavedModelPredictor
+from expman.runtimes.predictor import Predictor
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import read_batching_parameters
 from expman.serving.endpoint import endpoint

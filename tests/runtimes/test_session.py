@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from expman.runtimes import session as saved_model_session
-from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.runtimes.session import SessionOptions
 from expman.runtimes.tensorflow_c_session import CApiSession
 from tests.support.serving_models import save_affine_model

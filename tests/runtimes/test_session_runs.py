@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.runtimes.session import SessionOptions
 from expman.runtimes.session_runs import is_foreseeable
 from expman.wire.protos import saved_model_pb2

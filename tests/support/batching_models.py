@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from expman.runtimes.predictor import Predictor
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
 from expman.wire.status import Code, StatusError
@@ -17,7 +18,7 @@ FOREVER_MICROS = 600_000_000
 GUILTY = 666.0
 
 
-class Doubler:
+class Doubler(Predictor):
     """A model of x -> 2 x that records what it is given, and runs no further than its gate lets it.
 
     Attributes:

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.serving.embedded_server import EmbeddedServer, Endpoints
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.server_options import ServerOptions

@@ -7,23 +7,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from expman.runtimes.predictor import Predictor
+from expman.runtimes.predictor import OnDone, Predictor
 from expman.serving.batching.batch_queue import BatchQueue, Task, time_is_over
 from expman.serving.batching.batching_parameters import BatchingParameters
 from expman.serving.batching.joined_tensors import batch_size, joined_feeds, parted_outputs
 from expman.wire.status import Code, StatusError, check_time_is_left
 
-if TYPE_CHECKING:
-    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-OnDone = Callable[[list[np.ndarray] | None, Exception | None], None]
-
-
-class BatchedPredictor:
+class BatchedPredictor(Predictor):
     """Joins requests along the first dimension of their inputs, as TensorFlow Serving does with batching enabled.
 
     Requests share a run when they feed and fetch the same tensors, with the same types and, unless inputs of variable length
@@ -35,17 +30,15 @@ class BatchedPredictor:
         parameters: how much is joined, and how long a request waits for others.
     """
 
+    joins = True
+
     def __init__(self, predictor: Predictor, parameters: BatchingParameters) -> None:
+        self.signatures = predictor.signatures
         self._predictor = predictor
         self._parameters = parameters
         self._queue = BatchQueue(
             self._run_tasks, max_batch_size=parameters.largest_batch, timeout_seconds=parameters.batch_timeout_micros / 1e6,
             max_enqueued_batches=parameters.max_enqueued_batches, max_running_batches=parameters.num_batch_threads)
-
-    @property
-    def signatures(self) -> Mapping[str, SignatureDef]:
-        """Those of the model."""
-        return self._predictor.signatures
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *,
             timeout_seconds: float | None = None) -> list[np.ndarray]:
@@ -71,29 +64,16 @@ class BatchedPredictor:
 
     def submit(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str], *, timeout_seconds: float | None,
                on_done: OnDone) -> Callable[[], bool]:
-        """Has tensors computed, as `run` does, but does not wait for them.
+        """Has tensors computed together with other requests; see `Predictor.submit`.
 
-        Arguments:
-            feeds, fetches: as in `run`.
-            timeout_seconds: how long anybody waits for the answer; when that is over, the request is not computed, which
-                `on_done` may hear much later.
-            on_done: is called once, with the outputs and None, or with None and the error: by the thread that ran the
-                batch, which may be before this returns; for a request without samples by the thread of the caller.
-
-        Returns:
-            Withdraws the request when nobody waits for it any more. True: `on_done` will never be called; False: it was
-            called, or will be, as a part of the request runs already.
-
-        Raises:
-            StatusError: as in `run`, as far as it is known at once; `on_done` will never be called.
+        A request without samples has nothing to share, and is computed at once, by the thread of the caller.
         """
         size = batch_size(feeds)
         if size > self._parameters.max_batch_size:
             raise StatusError(Code.INVALID_ARGUMENT, f"Task size {size} is larger than maximum input batch size "
                                                      f"{self._parameters.max_batch_size}")
         if not size:
-            on_done(*_outcome(lambda: self._predictor.run(feeds, fetches, timeout_seconds=timeout_seconds)))
-            return lambda: False
+            return self._predictor.submit(feeds, fetches, timeout_seconds=timeout_seconds, on_done=on_done)
         check_time_is_left(timeout_seconds)
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         key = (*fetches, *[(name, feeds[name].dtype, self._common_shape(feeds[name])) for name in sorted(feeds)])
@@ -104,10 +84,6 @@ class BatchedPredictor:
                       on_done=partial(request.take_answer, index)) for index, part in enumerate(parts)]
         self._queue.add(tasks)
         return partial(request.withdraw, tasks)
-
-    def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
-        """Never: a run waits for others to share it."""
-        return False
 
     def close(self) -> None:
         """Answers the requests that wait, then gives the model's memory back; refuses new ones."""
@@ -148,7 +124,7 @@ class BatchedPredictor:
 
 
 class _Request:
-    """What has become of the tasks of a request.
+    """The outcome of a request's tasks.
 
     It does not know the tasks themselves: they know it, and a cycle would keep the tensors in memory.
     """
@@ -174,7 +150,7 @@ class _Request:
         self._on_done(*((None, self._error) if self._error is not None else _outcome(self._outputs)))
 
     def withdraw(self, tasks: Sequence[Task]) -> bool:
-        """Takes back the tasks that wait; whether the caller will hear nothing more."""
+        """Takes back the tasks that wait; returns True when the caller will hear nothing more."""
         with self._lock:
             if num_withdrawn := self._queue.withdraw(tasks):
                 self._error = self._error or StatusError(Code.CANCELLED, "The request was withdrawn.")
@@ -198,6 +174,6 @@ def _split(feeds: Mapping[str, np.ndarray], size: int, largest: int) -> list[dic
 
 
 def _longest_time(tasks: Sequence[Task]) -> float | None:
-    """Seconds until the last of the requests gives up; None: one does not."""
+    """Returns the seconds until the last of the requests gives up; None: one does not."""
     deadlines = [task.deadline for task in tasks]
     return None if None in deadlines else max(deadlines) - time.monotonic()

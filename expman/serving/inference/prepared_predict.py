@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.inference.model_spec import wanted_signature
 from expman.serving.inference.predict_result import PredictResult
 from expman.wire.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
@@ -83,7 +82,7 @@ class PreparedPredict:
     def is_joined(self) -> bool:
         """Whether it waits for other requests to share a run with: `submit` it rather than `run` it."""
         # One without samples has nothing to share, and would be run by who submits it.
-        return isinstance(self.served.predictor, BatchedPredictor) and all(map(np.size, self._feeds.values()))
+        return self.served.predictor.joins and all(map(np.size, self._feeds.values()))
 
     def is_quick(self) -> bool:
         """Whether its run takes no longer than handing it over to another thread would."""
@@ -102,7 +101,7 @@ class PreparedPredict:
 
     def submit(self, *, timeout_seconds: float | None,
                on_done: Callable[[PredictResult | None, Exception | None], None]) -> Callable[[], bool]:
-        """Answers it together with others; see `BatchedPredictor.submit`.
+        """Answers it together with others; see `Predictor.submit`.
 
         Raises:
             StatusError: what is wrong is known at once.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
 from expman.wire.status import Code, StatusError

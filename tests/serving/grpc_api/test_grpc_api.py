@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_management_pb2, predict_pb2
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.serving.models.model_config import ModelConfig
 from tests.support.serving_models import (
     MAX_MESSAGE_BYTES,

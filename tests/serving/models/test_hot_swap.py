@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore
 from expman.serving.models.version_policy import LatestVersions
