@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from expman.cli.settings_checker import main, prototypes_table, settings_table, update_tables
+from expman.cli.settings_checker import console, main, prototypes_table, settings_table, update_tables
 from expman.settings.contract import CLIENT_METHODS, MODEL_PROTOTYPE, PROTOTYPES, SETTINGS, default_settings
 from expman.settings.settings_check import check_settings, client_faults
 
@@ -13,4 +11,4 @@ __all__ = ["CLIENT_METHODS", "MODEL_PROTOTYPE", "PROTOTYPES", "SETTINGS", "check
            "main", "prototypes_table", "settings_table", "update_tables"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from expman.errors import ExperimentError
 from expman.settings.contract import CLIENT_METHODS, MODEL_PROTOTYPE, PROTOTYPES, SETTINGS
@@ -73,3 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
             return error.exit_code
         print(f"{options.file}: no problem found")
     return 0
+
+
+def console() -> NoReturn:
+    """Runs the program of this process's arguments and ends the process."""
+    sys.exit(main())
