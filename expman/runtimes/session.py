@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -103,7 +103,7 @@ def open_saved_model(folder: Path, *, tag: str, options: SessionOptions) -> Save
 
 
 @functools.cache
-def session_type() -> type[SavedModelSession]:
+def session_type() -> Callable[..., SavedModelSession]:
     """What can load and run a model here; looked up once for the process."""
     try:
         tensorflow_library()

@@ -88,7 +88,7 @@ def tensorflow_library() -> ctypes.CDLL:
         OSError: it is not there, cannot be opened here, or lacks a function.
     """
     spec = importlib.util.find_spec("tensorflow")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise OSError("TensorFlow is not installed")
     folder = Path(spec.submodule_search_locations[0])
     with hidden_notices():

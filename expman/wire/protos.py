@@ -22,7 +22,7 @@ def empty_package_for_tensorflow() -> Iterator[None]:
         yield
         return
     package = types.ModuleType("tensorflow")
-    package.__path__ = spec.submodule_search_locations
+    package.__path__ = list(spec.submodule_search_locations or ())
     sys.modules["tensorflow"] = package
     try:
         yield

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def serialized_tensor(array: np.ndarray, *, typed_fields: bool = True) -> list[b
     array = np.asarray(array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    element_type = _STRING if array.dtype.kind in "USO" else _TYPE_OF_NUMBER.get(NUMBER_OF_NUMPY_DTYPE.get(array.dtype))
+    element_type = _STRING if array.dtype.kind in "USO" else _TYPE_OF_NUMBER.get(NUMBER_OF_NUMPY_DTYPE.get(array.dtype, 0))
     if element_type is None:
         raise ValueError(f"an array of dtype {array.dtype} cannot be sent as a tensor.")
     begin = _begin_of_message(element_type.number, array.shape)
@@ -197,7 +197,7 @@ def _from_content(content: bytes, element_type: _ElementType, num_elements: int)
     return np.frombuffer(content, element_type.dtype)
 
 
-def _from_typed_field(values: Sequence, element_type: _ElementType, num_elements: int) -> np.ndarray:
+def _from_typed_field(values: Sequence[Any], element_type: _ElementType, num_elements: int) -> np.ndarray:
     elements = _typed_elements(values, element_type)
     if elements.size == num_elements:
         return elements
@@ -212,7 +212,7 @@ def _from_typed_field(values: Sequence, element_type: _ElementType, num_elements
     return np.concatenate([elements, np.full(num_elements - elements.size, elements[-1], dtype=element_type.dtype)])
 
 
-def _typed_elements(values: Sequence, element_type: _ElementType) -> np.ndarray:
+def _typed_elements(values: Sequence[Any], element_type: _ElementType) -> np.ndarray:
     if element_type is _STRING:
         return np.fromiter(values, object, len(values))
     if len(values) <= _FEW_ELEMENTS:
