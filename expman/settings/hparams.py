@@ -104,7 +104,7 @@ def _convert(name: str, value: Any, *, default: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) < float("inf")  # type: ignore[operator]  # a huge int fits no float
 
 
 def _literal(value: str) -> Any:

@@ -181,7 +181,7 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
         model = _load_model(model_path, shown_file=original_model_file) if model_path else None
     except SettingsError as error:
         problems += error.problems
-    if problems:
+    if problems or model_path is None:
         raise SettingsError(problems)
 
     values = contract.default_settings() | {

@@ -13,6 +13,7 @@ from expman.settings.contract import CLIENT_METHODS, PROTOTYPES, SETTINGS
 from expman.settings.vocabulary import REQUIRED, Prototype, Setting
 
 _CLOSE_NAME = 0.8
+_DECLARED: tuple[Setting | Prototype, ...] = (*SETTINGS, *PROTOTYPES)
 
 
 def check_settings(namespace: Mapping[str, Any], *, lines: Mapping[str, int], file: str) -> list[Problem]:
@@ -30,7 +31,7 @@ def check_settings(namespace: Mapping[str, Any], *, lines: Mapping[str, int], fi
     problems = [problem(wrong, f"is not a known name. Did you mean {right}? "
                                "Rename it, or start the name of a helper of your own with an underscore.")
                 for wrong, right in unknown_names.items()]
-    for declared in (*SETTINGS, *PROTOTYPES):
+    for declared in _DECLARED:
         needed = declared.default is REQUIRED if isinstance(declared, Setting) else declared.required
         if declared.name not in namespace:
             if needed and declared.name not in unknown_names.values():
@@ -66,7 +67,7 @@ def _bound_method(client_class: type, name: str) -> Any:
 
 def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, str]:
     """The user's names that look like a known one which the file does not define."""
-    known = {declared.name for declared in (*SETTINGS, *PROTOTYPES)}
+    known = {declared.name for declared in _DECLARED}
     absent = {known_name.lower(): known_name for known_name in known - namespace.keys()}
     misspelt = {}
     for candidate in lines:

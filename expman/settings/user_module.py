@@ -34,7 +34,7 @@ class user_code:  # noqa: N801  (reads as a statement: `with user_code(…)`)
                  runs_from_copy: bool = False) -> None:
         self._what = what
         self._default_place = default_place
-        self._lets_through = (ExperimentError, *lets_through)
+        self._lets_through: tuple[type[Exception], ...] = (ExperimentError, *lets_through)
         self._runs_from_copy = runs_from_copy
 
     def __enter__(self) -> None:
@@ -126,7 +126,9 @@ class _AddHooks(ast.NodeTransformer):
         if isinstance(node, _NEW_SCOPES):
             return node  # a name bound in there is another variable
         self.generic_visit(node)
-        hooked = self._names.intersection(_bound_names(node)) if isinstance(node, ast.stmt) else ()
+        if not isinstance(node, ast.stmt):
+            return node
+        hooked = self._names.intersection(_bound_names(node))
         return [node, *(_hook_call(name, after=node) for name in sorted(hooked))] if hooked else node
 
 

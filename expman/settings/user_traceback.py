@@ -10,8 +10,8 @@ from pathlib import Path
 
 from expman import PROJECT_FOLDER
 
-_FOREIGN_FOLDERS = tuple(f"{Path(folder).resolve()}{os.sep}" for folder in {
-    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+_FOREIGN_FOLDERS = tuple(f"{folder.resolve()}{os.sep}" for folder in {
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     *(PROJECT_FOLDER / package for package in ("expman", "data_pipelines"))})
 
 _ZOO_FOLDER = f"{PROJECT_FOLDER / 'model_zoo'}{os.sep}"  # a user's own as soon as he names one of its models
