@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from pathlib import Path
+from typing import Any, ClassVar
 
 from expman.runtimes.tensorflow_notices import hidden_notices
 from expman.wire.status import StatusError
@@ -21,13 +22,13 @@ from expman.wire.status import StatusError
 class Output(ctypes.Structure):
     """TF_Output: one output of one operation of a graph."""
 
-    _fields_ = [("operation", c_void_p), ("index", c_int)]
+    _fields_: ClassVar[list[tuple[str, Any]]] = [("operation", c_void_p), ("index", c_int)]
 
 
 class Buffer(ctypes.Structure):
     """TF_Buffer: bytes that TensorFlow owns."""
 
-    _fields_ = [("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p)]
+    _fields_: ClassVar[list[tuple[str, Any]]] = [("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p)]
 
 
 Deallocator = ctypes.CFUNCTYPE(None, c_void_p, c_size_t, c_void_p)

@@ -152,7 +152,7 @@ class CApiSession:
                     library.TF_DeleteTensor(tensor)
 
     def device_types(self) -> set[str]:
-        """What the model can run on: 'CPU', 'GPU' …"""
+        """Returns what the model can run on: 'CPU', 'GPU' or others."""
         library = self._library
         with checked_status() as status:
             devices = library.TF_SessionListDevices(self._session, status)

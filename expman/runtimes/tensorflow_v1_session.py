@@ -63,7 +63,7 @@ class V1Session:
         return False
 
     def device_types(self) -> set[str]:
-        """What the model can run on: 'CPU', 'GPU' …"""
+        """Returns what the model can run on: 'CPU', 'GPU' or others."""
         return {device.device_type for device in self._session.list_devices()}
 
     def close(self) -> None:

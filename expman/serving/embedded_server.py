@@ -66,7 +66,7 @@ class EmbeddedServer:
         self._store = ModelStore(
             load=self._predictor, warm_up=self._warm_up if options.warms_up else None, poll_seconds=options.poll_seconds,
             num_load_threads=options.num_load_threads, max_num_load_retries=options.max_load_retries,
-            load_retry_interval_seconds=options.load_retry_seconds)
+            load_retry_interval_seconds=options.load_retry_seconds, traffic_rule=options.traffic_rule)
         inference = Inference(self._store, typed_fields=options.typed_fields,
                               checks_method_name=options.checks_method_name,
                               can_reload=not options.shares_port)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expman.runtimes.session import SessionOptions
+from expman.serving.traffic.named_or_newest import named_or_newest
 
 if TYPE_CHECKING:
     from expman.serving.batching.batching_parameters import BatchingParameters
     from expman.serving.models.model_config import ModelConfig
+    from expman.serving.traffic.traffic_rule import TrafficRule
 
 _NUM_CORES = os.cpu_count() or 1
 
@@ -47,6 +49,7 @@ class ServerOptions:
         max_load_retries, load_retry_seconds: how often and when a version that could not be loaded is tried again.
         warms_up: replay the requests that a version brings before it serves.
         warm_up_iterations: how often each.
+        traffic_rule: makes of a model's configuration the rule that chooses the version which answers a request.
         shares_port: other processes listen on the same ports.
     """
 
@@ -78,4 +81,5 @@ class ServerOptions:
     load_retry_seconds: float = 60.0
     warms_up: bool = True
     warm_up_iterations: int = 1
+    traffic_rule: Callable[[ModelConfig], TrafficRule] = named_or_newest
     shares_port: bool = False

@@ -17,13 +17,12 @@ def run_server_process(command: Sequence[str]) -> int:
         The process's exit code; 0 when it ended by the signal that was handed on, 128 + number for any other signal.
     """
     handed_on = set()
-    with stop_signals() as signals:
-        # A session of its own: a terminal's Ctrl-C would otherwise reach the server twice.
-        with subprocess.Popen(command, start_new_session=True) as process:
-            while process.poll() is None:
-                if (number := signals.next(timeout_seconds=_POLL_SECONDS)) is not None:
-                    handed_on.add(number)
-                    process.send_signal(number)
+    # A session of its own: a terminal's Ctrl-C would otherwise reach the server twice.
+    with stop_signals() as signals, subprocess.Popen(command, start_new_session=True) as process:
+        while process.poll() is None:
+            if (number := signals.next(timeout_seconds=_POLL_SECONDS)) is not None:
+                handed_on.add(number)
+                process.send_signal(number)
     if process.returncode >= 0:
         return process.returncode
     return 0 if -process.returncode in handed_on else 128 - process.returncode

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 _PLATFORM = "tensorflow"
+_NEWEST = LatestVersions()
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ModelConfig:
 
     name: str
     base_path: Path
-    version_policy: VersionPolicy = LatestVersions()
+    version_policy: VersionPolicy = _NEWEST
     labels: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 

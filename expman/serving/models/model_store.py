@@ -17,6 +17,8 @@ from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_versions import ModelVersions
 from expman.serving.models.served_version import ServedVersion
 from expman.serving.models.version_states import VersionStatus
+from expman.serving.traffic.named_or_newest import named_or_newest
+from expman.serving.traffic.traffic_rule import TrafficRequest, TrafficRule
 from expman.wire.status import Code, StatusError
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class ModelStore:
         num_load_threads: versions that are loaded at the same time. The first ones, before anything is served: one a core.
         max_num_load_retries: how often a version whose folder does not change is tried again.
         load_retry_interval_seconds: time before each of these tries.
+        traffic_rule: makes of a model's configuration the rule that chooses the version which answers a request.
 
     Example:
         store = ModelStore(load=lambda folder, config: SavedModelPredictor(folder))
@@ -50,7 +53,8 @@ class ModelStore:
 
     def __init__(self, *, load: Callable[[Path, ModelConfig], Predictor],
                  warm_up: Callable[[ServedVersion, Path], None] | None = None, poll_seconds: float = 1.0,
-                 num_load_threads: int = 1, max_num_load_retries: int = 5, load_retry_interval_seconds: float = 60.0) -> None:
+                 num_load_threads: int = 1, max_num_load_retries: int = 5, load_retry_interval_seconds: float = 60.0,
+                 traffic_rule: Callable[[ModelConfig], TrafficRule] = named_or_newest) -> None:
         for name, value, least in (("poll_seconds", poll_seconds, 0), ("num_load_threads", num_load_threads, 1),
                                    ("max_num_load_retries", max_num_load_retries, 0),
                                    ("load_retry_interval_seconds", load_retry_interval_seconds, 0)):
@@ -62,6 +66,7 @@ class ModelStore:
         self._num_load_threads = num_load_threads
         self._max_num_load_retries = max_num_load_retries
         self._load_retry_interval_seconds = load_retry_interval_seconds
+        self._traffic_rule = traffic_rule
         self._loaders = ThreadPoolExecutor(max(num_load_threads, os.cpu_count() or 1), thread_name_prefix="first-load")
         self._models: Mapping[str, ModelVersions] = {}  # Replaced, never changed: requests read it without a lock.
         self._config_lock = threading.Lock()  # One change of the models at a time; never held while loading.
@@ -100,12 +105,13 @@ class ModelStore:
             raise StatusError(Code.UNKNOWN, f"{len(faults)} model(s) did not become available: " + "; ".join(
                 f"{{{name}: {fault}}}" for name, fault in faults.items()))
 
-    def acquire(self, name: str, *, version: int | None = None, label: str | None = None) -> ServedVersion:
-        """Holds a version for one request: it stays loaded until the `with` block is left.
+    def acquire(self, name: str, *, version: int | None = None, label: str | None = None, key: str = "") -> ServedVersion:
+        """Holds a version for one request: it stays loaded until the `with` block is left. The traffic rule chooses it.
 
         Arguments:
-            version: which one.
-            label: or the one that this label points to. With neither: the newest that serves.
+            version: the version that the request names, if it does.
+            label: or the label.
+            key: see `TrafficRequest`.
 
         Raises:
             StatusError: NOT_FOUND, the model or the version is not served; INVALID_ARGUMENT, there is no such label.
@@ -116,7 +122,7 @@ class ModelStore:
             if label is not None:
                 raise StatusError(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
             raise StatusError(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
-        return model.acquire(version=version, label=label)
+        return model.acquire(TrafficRequest(name, version, label, key))
 
     def statuses(self, name: str, *, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
         """The versions of a model that were seen since the start, newest first; just one if asked for.
@@ -166,7 +172,7 @@ class ModelStore:
         failures = LoadFailures(max_num_retries=self._max_num_load_retries,
                                 retry_interval_seconds=self._load_retry_interval_seconds)
         return ModelVersions(config, open_version=self._open_version, failures=failures,
-                             start_load=lambda load: self._loaders.submit(load))
+                             start_load=lambda load: self._loaders.submit(load), traffic_rule=self._traffic_rule)
 
     def _open_version(self, config: ModelConfig, number: int, folder: Path) -> ServedVersion:
         predictor = self._load(folder, config)

@@ -14,6 +14,7 @@ from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.served_version import ServedVersion
 from expman.serving.models.version_folders import Fingerprint, fingerprint, version_folders
 from expman.serving.models.version_states import Routes, VersionState, VersionStatus
+from expman.serving.traffic.traffic_rule import TrafficRequest, TrafficRule
 from expman.wire.status import Code, StatusError
 
 _LOGGER = logging.getLogger(__name__)
@@ -30,17 +31,21 @@ class ModelVersions:
         open_version: loads a version from a folder and warms it up; whatever it raises marks it as not loadable.
         start_load: runs a function in the background, some time.
         failures: of this model alone.
+        traffic_rule: makes the rule that chooses the version which answers; called with each configuration.
     """
 
     def __init__(self, config: ModelConfig, *, open_version: Callable[[ModelConfig, int, Path], ServedVersion],
-                 start_load: Callable[[Callable[[], None]], None], failures: LoadFailures) -> None:
+                 start_load: Callable[[Callable[[], None]], None], failures: LoadFailures,
+                 traffic_rule: Callable[[ModelConfig], TrafficRule]) -> None:
         self.name = config.name
         self._open_version = open_version
         self._start_load = start_load
         self._look_lock = threading.Lock()  # One look at a time, so that an older one never overwrites a newer one.
         self._complaint = ""  # Why the base path has nothing to serve.
         self._told = ""  # What was last logged about it.
-        self._routes = Routes()  # Read without a lock.
+        self._make_rule = traffic_rule
+        self._rule = traffic_rule(config)  # Read without a lock, as the routes are.
+        self._routes = Routes()
 
         # Guards what follows; never held while the disk is read, or a version is loaded or closed.
         self._lock = threading.Lock()
@@ -55,18 +60,12 @@ class ModelVersions:
         self._statuses: dict[int, VersionStatus] = {}
         self._is_closed = False
 
-    def acquire(self, *, version: int | None, label: str | None) -> ServedVersion:
+    def acquire(self, request: TrafficRequest) -> ServedVersion:
         """Holds a version for one request; see `ModelStore.acquire`."""
         while True:
-            routes = self._routes
-            if version is not None:
-                served = routes.by_number.get(version)
-            elif label is not None:
-                served = routes.by_label.get(label)
-            else:
-                served = routes.newest
+            served = self._rule.choose(request, self._routes)
             if served is None:
-                raise self._not_found(version, label)
+                raise self._not_found(request.version, request.label)
             # One that was closed between the two lines is not in the routes any more.
             if served.hold():
                 return served
@@ -91,6 +90,7 @@ class ModelVersions:
     def update(self, config: ModelConfig) -> None:
         """Replaces the configuration, then looks at the base path."""
         with self._look_lock:
+            self._rule = self._make_rule(config)
             with self._changing():
                 if config.base_path != self._config.base_path:
                     self._folders = {}  # Those of the old path are not wanted, and those of the new one not known yet.
