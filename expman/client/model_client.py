@@ -70,13 +70,14 @@ class ModelClient:
         address, port: where the server listens.
         model_name: the model.
         signature_name: the signature that each request asks for; '' for `serving_default`.
+        output_names: those of its outputs that are wanted; empty: all.
         timeout_seconds: how long a request may take.
         max_message_bytes: the largest message, both directions.
         start_command: what starts such a server, for messages.
     """
 
     def __init__(self, *, address: str, port: int, model_name: str, signature_name: str, timeout_seconds: float,
-                 max_message_bytes: int, start_command: str) -> None:
+                 max_message_bytes: int, start_command: str, output_names: Sequence[str] = ()) -> None:
         import grpc
 
         from expman.wire.service_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
@@ -84,7 +85,7 @@ class ModelClient:
         self._endpoint = endpoint(address, port)
         self._model_name = model_name
         self._signature_name = signature_name
-        self._output_names: tuple[str, ...] = ()
+        self._output_names = tuple(output_names)
         self._timeout_seconds = timeout_seconds
         self._remedy = (f"Start one by `{start_command}`, say by --port where one runs, or correct "
                         "tensorflow_server_address and tensorflow_server_port in the settings file.")
@@ -208,7 +209,9 @@ def run_experiment_client(settings: Settings, *, model_dir: Path, model_name: st
     return run_client(
         client_io_class=settings.functions["Client_IO"],
         client_init_specs={"model_dir": str(model_dir), "hparams": dict(settings.hparams)}, model_name=model_name,
-        signature_name=settings.served_head, input_name=settings.input_data_name,
+        signature_name=settings.served_head,
+        # An output that is named as the signature of all outputs has no signature of its own.
+        output_names=[_ALL_OUTPUTS] if settings.served_head == _ALL_OUTPUTS else [], input_name=settings.input_data_name,
         address=settings.tensorflow_server_address, port=port, wait_seconds=settings.wait_for_server_ready_int_secs,
         timeout_seconds=settings.serving_client_timeout_int_secs, max_message_bytes=settings.grpc_max_message_length,
         num_requests=num_requests, debug=debug, start_command=start_command(model_dir))
@@ -216,14 +219,15 @@ def run_experiment_client(settings: Settings, *, model_dir: Path, model_name: st
 
 def run_client(*, client_io_class: type, client_init_specs: dict[str, Any], model_name: str, signature_name: str,
                input_name: str, address: str, port: int, wait_seconds: float, timeout_seconds: float,
-               max_message_bytes: int, num_requests: int, debug: bool, start_command: str) -> LatencySummary:
+               max_message_bytes: int, num_requests: int, debug: bool, start_command: str,
+               output_names: Sequence[str] = ()) -> LatencySummary:
     """Asks a server what the user's Client_IO provides and hands it the answers; prints the latency at the end.
 
     Arguments:
         client_io_class: the settings file's `Client_IO`.
         client_init_specs, debug: passed to its `__init__`, if declared, as `clientInitSpecs` and `debugMode`.
         model_name, address, port: whom to ask.
-        signature_name: what to ask for, unless `Client_IO` has `served_heads`: the settings' `served_head`.
+        signature_name, output_names: what to ask for, see `ModelClient`, unless `Client_IO` has `served_heads`.
         input_name: names the input when `getInputData` returns an array; a dict brings its own names.
         wait_seconds: how long the server may take to be ready.
         timeout_seconds: how long a request may take.
@@ -238,7 +242,7 @@ def run_client(*, client_io_class: type, client_init_specs: dict[str, Any], mode
     check_client_io(client_io_class)
     with ModelClient(address=address, port=port, model_name=model_name, signature_name=signature_name,
                      timeout_seconds=timeout_seconds, max_message_bytes=max_message_bytes,
-                     start_command=start_command) as client:
+                     start_command=start_command, output_names=output_names) as client:
         client.wait_until_ready(wait_seconds)
         with opened_client_io(client_io_class, client_init_specs=client_init_specs, debug=debug) as client_io:
             if (heads := client_io.served_heads) is not None:

@@ -22,18 +22,21 @@ class ServedModel(tf.Module):
         resources: trackable objects that `answer` uses and that are no weights, such as lookup tables.
 
     Attributes:
+        inputs_spec: name → `tf.TensorSpec` of each input, as given.
         heads: the names of the outputs.
         named_signatures: name → concrete function; `serving_default` has all outputs, and each output has one named after it.
+            An output that is itself named `serving_default` has none of its own: it is among those of that signature.
     """
 
     def __init__(self, *, answer: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]],
                  inputs_spec: Mapping[str, tf.TensorSpec], resources: Iterable[Any] = ()) -> None:
         super().__init__(name="served_model")
-        self._inputs_spec = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs_spec.items()}
+        self.inputs_spec = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs_spec.items()}
         default = self._signature(answer)
         self.heads = tuple(default.structured_outputs)
         # The heads call the default signature, so that the network is traced, and written, once.
-        heads = {head: self._signature(lambda inputs, head=head: {head: default(**inputs)[head]}) for head in self.heads}
+        heads = {head: self._signature(lambda inputs, head=head: {head: default(**inputs)[head]}) for head in self.heads
+                 if head != DEFAULT_SIGNATURE}
         # Not a dict, whose functions TensorFlow would write beside the signatures.
         self.named_signatures = MappingProxyType({DEFAULT_SIGNATURE: default, **heads})
         self.used_variables = list(default.variables)
@@ -41,18 +44,18 @@ class ServedModel(tf.Module):
 
     @property
     def takes_any_batch_size(self) -> bool:
-        """Whether no input prescribes how many samples a batch has."""
-        return all(spec.shape.rank and spec.shape[0] is None for spec in self._inputs_spec.values())
+        """True when no input prescribes how many samples a batch has."""
+        return all(spec.shape.rank and spec.shape[0] is None for spec in self.inputs_spec.values())
 
     @property
     def outputs_of_signatures(self) -> dict[str, tuple[str, ...]]:
         """The names of the outputs of each signature."""
-        return {DEFAULT_SIGNATURE: self.heads} | {head: (head,) for head in self.heads}
+        return {name: self.heads if name == DEFAULT_SIGNATURE else (name,) for name in self.named_signatures}
 
     def answers(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        """What the model in memory answers to a sample, as NumPy arrays."""
+        """Returns the answer of the model in memory to a sample: output → array."""
         outputs = self.named_signatures[DEFAULT_SIGNATURE](**{
-            name: tf.constant(value, self._inputs_spec[name].dtype) for name, value in sample.items()})
+            name: tf.constant(value, self.inputs_spec[name].dtype) for name, value in sample.items()})
         return {name: np.asarray(tensor.numpy(), tensor.dtype.as_numpy_dtype) for name, tensor in outputs.items()}
 
     def _signature(self, function: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]]) -> Any:
@@ -60,4 +63,4 @@ class ServedModel(tf.Module):
         def signature(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             return {name: tf.identity(tensor, name=name) for name, tensor in function(inputs).items()}
 
-        return signature.get_concrete_function(**self._inputs_spec)
+        return signature.get_concrete_function(**self.inputs_spec)

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
 from expman.export.publisher import publish
+from expman.export.served_experiment import build_served_model
+from expman.export.served_inputs import serving_sample
 from expman.export.served_model import ServedModel
 from expman.records.experiment_folder import ExperimentFolder, shell_safe
 from expman.settings.loading import Settings
@@ -27,7 +29,6 @@ from expman.training.distribution.workers import Workers
 from expman.training.experiment_model import ExperimentModel
 from expman.training.first_checks.first_batch import check_on_first_batch, check_train_step, check_validation_set
 from expman.training.first_checks.label_pairing import check_label_pairing
-from expman.training.served_interface import build_served_model, serving_sample
 from expman.training.steps import weights_averaging
 from expman.training.steps.execution_length import ending_at, steps_per_execution
 from expman.training.steps.op_determinism import settle_determinism
@@ -92,7 +93,8 @@ class BuiltExperiment:
     @functools.cached_property
     def served(self) -> ServedModel:
         """See the class; built when it is first asked for, so that training can be tried apart from it."""
-        return build_served_model(self.settings, self.model)
+        return build_served_model(self.settings, outputs_of=self.model.call,
+                                  lookup_tables=lookup_tables.table_layers(self.model.network))
 
     @functools.cached_property
     def served_sample(self) -> dict[str, np.ndarray]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from expman.errors import UserCodeError, UserExceptionError
+from expman.export.signature_names import check_output_names
 from expman.settings.loading import Settings
 from expman.training.data.batch_form import RAGGED_ADVICE
-
-_OUTPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")  # of TensorFlow's operations
 
 
 def checked_inputs(settings: Settings, returned: Any) -> Any:
@@ -104,14 +102,6 @@ def build_network(settings: Settings, input_specs: Mapping[str, tf.TensorSpec], 
         return keras.Model(inputs=data, outputs=dict(outputs), name="network")
     except ValueError as error:
         raise UserCodeError(f"{place}: model must compute its outputs from data: {error}") from error
-
-
-def check_output_names(outputs: Iterable[Any], *, place: str) -> None:
-    """Raises UserCodeError when the names of outputs cannot be those of a signature that is served."""
-    wrong = [name for name in outputs if not (isinstance(name, str) and _OUTPUT_NAME.fullmatch(name))]
-    if wrong:
-        raise UserCodeError(f"{place} must name its outputs by letters, digits, '_', '-', '.' and '/', a letter or digit first. "
-                            f"Got {wrong[0]!r}.")
 
 
 def check_same_weights(settings: Settings, trained: keras.Model, inferring: keras.Model) -> None:
