@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from expman.cli.settings_checker import console, main, prototypes_table, settings_table, update_tables
 from expman.settings.contract import CLIENT_METHODS, MODEL_PROTOTYPE, PROTOTYPES, SETTINGS, default_settings
-from expman.settings.settings_check import check_settings, client_faults
+from expman.settings.settings_check import check_settings, client_errors
 
-__all__ = ["CLIENT_METHODS", "MODEL_PROTOTYPE", "PROTOTYPES", "SETTINGS", "check_settings", "client_faults", "default_settings",
+__all__ = ["CLIENT_METHODS", "MODEL_PROTOTYPE", "PROTOTYPES", "SETTINGS", "check_settings", "client_errors", "default_settings",
            "main", "prototypes_table", "settings_table", "update_tables"]
 
 if __name__ == "__main__":

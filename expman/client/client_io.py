@@ -12,7 +12,7 @@ import numpy as np
 
 from expman.errors import UserCodeError
 from expman.settings import contract
-from expman.settings.settings_check import client_faults
+from expman.settings.settings_check import client_errors
 from expman.settings.user_module import user_code
 from expman.wire.tensor_codec import to_numpy
 
@@ -28,9 +28,9 @@ def check_client_io(client_io_class: type) -> None:
     Raises:
         UserCodeError: it has not; the message lists all that is wrong.
     """
-    faults = [_CLASS.fault(client_io_class), *client_faults(client_io_class)]
-    if any(faults):
-        raise UserCodeError("\n".join(f"class {client_io_class.__name__}: {fault}" for fault in faults if fault))
+    errors = [_CLASS.error(client_io_class), *client_errors(client_io_class)]
+    if any(errors):
+        raise UserCodeError("\n".join(f"class {client_io_class.__name__}: {error}" for error in errors if error))
 
 
 @contextmanager

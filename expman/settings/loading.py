@@ -161,7 +161,7 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
         import_folders: searched for imports before the folder of the settings file.
 
     Raises:
-        SettingsError: a file is missing or has faults; it lists all of them.
+        SettingsError: a file is missing or has errors; it lists all of them.
         UsageError: an override that the file's `hparams` do not know, or of another type.
         UserCodeError: a file raised while it was executed.
     """
@@ -226,10 +226,10 @@ def _load_model(path: Path, *, shown_file: Path | None) -> Callable[..., Any]:
     if prototype.name not in namespace:
         raise SettingsError([Problem(str(path), f"the model file defines no `model`. Write `def model("
                                                 f"{', '.join(prototype.parameters)})`, returning {prototype.returns}.")])
-    fault = prototype.fault(namespace[prototype.name])
-    if fault:
+    error = prototype.error(namespace[prototype.name])
+    if error:
         line = source.lines_of_names().get(prototype.name, 1)
-        raise SettingsError([Problem(f"{path}:{line}", f"{prototype.name} {fault}")])
+        raise SettingsError([Problem(f"{path}:{line}", f"{prototype.name} {error}")])
     return namespace[prototype.name]
 
 

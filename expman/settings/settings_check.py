@@ -24,8 +24,8 @@ def check_settings(namespace: Mapping[str, Any], *, lines: Mapping[str, int], fi
         lines: for each of these names the line of its last assignment.
         file: for the messages.
     """
-    def problem(subject: str, fault: str) -> Problem:
-        return Problem(f"{file}:{lines[subject]}" if subject in lines else file, f"{subject} {fault}")
+    def problem(subject: str, error: str) -> Problem:
+        return Problem(f"{file}:{lines[subject]}" if subject in lines else file, f"{subject} {error}")
 
     unknown_names = _misspelt_names(namespace, lines)
     problems = [problem(wrong, f"is not a known name. Did you mean {right}? "
@@ -38,24 +38,24 @@ def check_settings(namespace: Mapping[str, Any], *, lines: Mapping[str, int], fi
                 problems.append(problem(declared.name, _missing(declared)))
             continue
         value = namespace[declared.name]
-        fault = declared.kind.fault(value) if isinstance(declared, Setting) else declared.fault(value)
-        if fault:
-            problems.append(problem(declared.name, fault))
-    problems += [problem("Client_IO", fault) for fault in client_faults(namespace.get("Client_IO"))]
-    problems += [problem(subject, fault) for subject, fault in _faults_between_settings(namespace)]
+        error = declared.kind.error(value) if isinstance(declared, Setting) else declared.error(value)
+        if error:
+            problems.append(problem(declared.name, error))
+    problems += [problem("Client_IO", error) for error in client_errors(namespace.get("Client_IO"))]
+    problems += [problem(subject, error) for subject, error in _errors_between_settings(namespace)]
     return sorted(problems, key=lambda found: lines.get(found.text.split()[0], sys.maxsize))
 
 
-def client_faults(client_class: Any) -> list[str]:
+def client_errors(client_class: Any) -> list[str]:
     """What is wrong with the methods of `Client_IO`; [] for anything that is no class, which the prototype's check reports."""
     if not inspect.isclass(client_class):
         return []
-    faults = []
+    errors = []
     for method in CLIENT_METHODS:
-        fault = method.fault(_bound_method(client_class, method.name))
-        if fault:
-            faults.append(f"method {method.name}({', '.join(['self', *method.parameters[:1]])}) {fault}")
-    return faults
+        error = method.error(_bound_method(client_class, method.name))
+        if error:
+            errors.append(f"method {method.name}({', '.join(['self', *method.parameters[:1]])}) {error}")
+    return errors
 
 
 def _bound_method(client_class: type, name: str) -> Any:
@@ -88,24 +88,24 @@ def _missing(declared: Setting | Prototype) -> str:
     return f"is missing: write `{keyword} {declared.name}({', '.join(declared.parameters)})`, returning {declared.returns}."
 
 
-def _faults_between_settings(namespace: Mapping[str, Any]) -> list[tuple[str, str]]:
-    faults = []
+def _errors_between_settings(namespace: Mapping[str, Any]) -> list[tuple[str, str]]:
+    errors = []
     pair = ("num_epochs_per_decay", "learning_rate_decay_factor")
     if sum(namespace.get(member) is not None for member in pair) == 1:
         lone, other = sorted(pair, key=lambda member: namespace.get(member) is None)
-        faults.append((lone, f"has no effect alone. Set {other} too, or remove it."))
+        errors.append((lone, f"has no effect alone. Set {other} too, or remove it."))
     if namespace.get("plateau_patience") is not None and namespace.get("num_epochs_per_decay") is not None:
-        faults.append(("plateau_patience", "does not go with num_epochs_per_decay: stairs set the learning rate at each step. "
+        errors.append(("plateau_patience", "does not go with num_epochs_per_decay: stairs set the learning rate at each step. "
                                            "Remove one of them."))
     if namespace.get("random_seed", 42) is None and namespace.get("deterministic_ops") is True:
-        faults.append(("deterministic_ops", "needs random_seed, without which the random operations cannot be deterministic. "
+        errors.append(("deterministic_ops", "needs random_seed, without which the random operations cannot be deterministic. "
                                             "Set random_seed, or remove deterministic_ops."))
     metric = namespace.get("earlystopping_metric", "loss")
     losses = ["loss", *(f"{set_name}/loss" for set_name in _validation_sets(namespace))]
     if metric not in losses and namespace.get("earlystopping_mode") is None:
-        faults.append(("earlystopping_mode", f"must be 'min' or 'max', since earlystopping_metric is {metric!r} and a wrong "
+        errors.append(("earlystopping_mode", f"must be 'min' or 'max', since earlystopping_metric is {metric!r} and a wrong "
                                              "guess would keep the worst model. Got None."))
-    return faults
+    return errors
 
 
 def _validation_sets(namespace: Mapping[str, Any]) -> Mapping[str, Any]:

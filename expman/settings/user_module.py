@@ -64,12 +64,12 @@ class UserModule:
             self._source = path.read_text(encoding="utf-8")
             self._tree = ast.parse(self._source, filename=str(path))
         except FileNotFoundError as error:
-            raise _fault(path, f"the {described_as} does not exist. Correct the path.") from error
+            raise _error(path, f"the {described_as} does not exist. Correct the path.") from error
         except SyntaxError as error:
             report = "".join(traceback.format_exception_only(error)).rstrip()
-            raise _fault(f"{path}:{error.lineno}", f"the {described_as} is not valid Python.\n{report}") from error
+            raise _error(f"{path}:{error.lineno}", f"the {described_as} is not valid Python.\n{report}") from error
         except (OSError, ValueError) as error:
-            raise _fault(path, f"the {described_as} cannot be read: {error}.") from error
+            raise _error(path, f"the {described_as} cannot be read: {error}.") from error
 
     def execute(self, *, module_name: str, shown_file: Path | None = None,
                 hooks: Mapping[str, Callable[[Any], Any]] | None = None) -> dict[str, Any]:
@@ -157,5 +157,5 @@ def _is_missing_file(error: Exception) -> bool:
     return isinstance(error, FileNotFoundError) or type(error).__name__ == "NotFoundError"
 
 
-def _fault(place: Path | str, text: str) -> SettingsError:
+def _error(place: Path | str, text: str) -> SettingsError:
     return SettingsError([Problem(str(place), text)])

@@ -37,7 +37,7 @@ class ValueKind:
     expectation: str
     accepts: Callable[[Any], bool]
 
-    def fault(self, value: Any) -> str | None:
+    def error(self, value: Any) -> str | None:
         """None for an accepted value, else what was expected, what was found and the remedy."""
         if self.accepts(value):
             return None
@@ -195,7 +195,7 @@ class Prototype:
     returns: str = ""
     required: bool = True
 
-    def fault(self, function: Any) -> str | None:
+    def error(self, function: Any) -> str | None:
         """None when the function can be called with the offered parameters, else what is wrong with it."""
         if not callable(function):
             return f"must be a function. Got {function!r} ({type(function).__name__})."
@@ -224,7 +224,7 @@ class MethodPrototype(Prototype):
     Where the first of them is not declared by its name, a parameter of any other name gets its argument.
     """
 
-    def fault(self, function: Any) -> str | None:
+    def error(self, function: Any) -> str | None:
         """None when the bound method can be called with the offered parameters, else what is wrong with it."""
         if not callable(function):
             return "is missing."
@@ -239,7 +239,7 @@ class MethodPrototype(Prototype):
                 "Rename it, or give it a default value.")
 
     def bind(self, method: Callable[..., Any], offered: Mapping[str, Any]) -> inspect.BoundArguments:
-        """The arguments for a bound method that has no fault; those that are not offered keep their default."""
+        """The arguments for a bound method that has no error; those that are not offered keep their default."""
         signature = inspect.signature(method)
         stand_in = self._stand_in(signature)
         bound = signature.bind_partial()

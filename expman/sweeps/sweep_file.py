@@ -124,7 +124,7 @@ def _problems(namespace: Mapping[str, Any], *, lines: Mapping[str, int], file: P
               for wrong, right in misspelt.items()]
     for setting in SWEEP_SETTINGS:
         if setting.name in namespace:
-            fault = setting.kind.fault(namespace[setting.name])
+            fault = setting.kind.error(namespace[setting.name])
             faults += [(setting.name, fault)] if fault else []
         elif setting.default is REQUIRED and setting.name not in misspelt.values():
             faults.append((setting.name, f"is missing: it must be {setting.kind.expectation} ({setting.meaning})."))

@@ -23,10 +23,10 @@ def test_every_setting_of_the_contract_is_declared():
 @pytest.mark.parametrize("setting", checker.SETTINGS, ids=lambda setting: setting.name)
 def test_defaults_are_accepted_and_other_types_refused_with_the_expectation(setting):
     if setting.default is not REQUIRED:
-        assert setting.kind.fault(setting.default) is None
+        assert setting.kind.error(setting.default) is None
     for wrong in (object(), b"bytes", {1: b"bytes"}, [None], float("nan"), -3.5):
-        fault = setting.kind.fault(wrong)
-        assert fault and fault.startswith(f"must be {setting.kind.expectation}. Got ")
+        error = setting.kind.error(wrong)
+        assert error and error.startswith(f"must be {setting.kind.expectation}. Got ")
 
 
 def test_the_pages_have_the_present_tables():

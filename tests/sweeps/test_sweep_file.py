@@ -190,8 +190,8 @@ def test_atpe_refuses_what_it_cannot_search(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("setting", SWEEP_SETTINGS, ids=lambda setting: setting.name)
 def test_defaults_are_accepted_and_the_table_has_every_name(setting):
-    assert setting.default is REQUIRED or setting.kind.fault(setting.default) is None
-    assert setting.kind.fault(object()).startswith(f"must be {setting.kind.expectation}. Got ")
+    assert setting.default is REQUIRED or setting.kind.error(setting.default) is None
+    assert setting.kind.error(object()).startswith(f"must be {setting.kind.expectation}. Got ")
     assert f"| `{setting.name}` | {setting.kind.expectation}" in sweep_table()
 
 
