@@ -113,10 +113,8 @@ def server_process(command: Sequence[str | Path], *, ready: str, environment: Ma
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(_END_SECONDS)
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # With what it may have left behind.
-        except ProcessLookupError:
-            pass
         process.wait()
 
 

@@ -6,8 +6,8 @@ The three train the same network on the same data in the same batches on the CPU
 the ratios are given. The manager has all its features on: averaged weights, TensorBoard, checkpoints, an evaluation an epoch,
 the check for values that are not finite, exact restart; `random_seed = None`, since the others are not deterministic either.
 Plain `fit` evaluates once an epoch and does nothing else. Epochs last some seconds, as short ones of real trainings do: what the
-manager does at the end of each (evaluation, verified export, checkpoint, Projector) takes about 0.1 s. The hand-written loop runs over the iterator in the graph and does
-not even evaluate.
+manager does at the end of each (evaluation, verified export, checkpoint, Projector) takes about 0.1 s. The hand-written loop runs over the
+iterator in the graph and does not even evaluate.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -71,7 +72,7 @@ class Mlp:
     """The curve-fitting network: 32 and 32 hidden neurons on one number; nearly all time is overhead."""
 
     batch_size, num_epochs, steps_per_epoch, input_shape = 100, 3, 20_000, (1,)
-    bars = {"plain fit": 3.0, "hand-written loop": 0.8}
+    bars: ClassVar = {"plain fit": 3.0, "hand-written loop": 0.8}
 
     @staticmethod
     def loss(labels: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
@@ -97,7 +98,7 @@ class Cnn:
     """Three convolutions of 64 filters on 32 × 32 images; nearly all time is computing."""
 
     batch_size, num_epochs, steps_per_epoch, input_shape = 64, 2, 100, (32, 32, 3)
-    bars = {"plain fit": 0.98}
+    bars: ClassVar = {"plain fit": 0.98}
 
     @staticmethod
     def loss(labels: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:

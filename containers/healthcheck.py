@@ -1,4 +1,4 @@
-"""Ends with exit code 0 when the server in the same container is ready for requests: python healthcheck.py [REST_PORT]"""
+"""Ends with exit code 0 when the server in the same container is ready for requests: python healthcheck.py [REST_PORT]."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder of this name is known to hold no data: `.DS_Store`, `._0.jpg`, `.ipynb_checkpoints` …"""
+    """Whether a file or folder of this name is known to hold no data: `.DS_Store`, `._0.jpg`, `.ipynb_checkpoints` …."""
     name = name.lower()
     return name in _NAMES or name.startswith(_PREFIXES)
 

@@ -22,7 +22,7 @@ ROOMS = (
     ("export", "serving", "reports"),
     ("runtimes", "settings", "records"),
     ("wire",),
-    ("errors", "tf_config"),
+    ("errors", "installation", "tf_config"),
 )
 # Beyond the order: what a room must not know although it stands right of it.
 FORBIDDEN = {

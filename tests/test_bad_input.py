@@ -87,7 +87,8 @@ def test_embedding_code_of_a_model_without_code(tmp_path, capsys):
 
 @pytest.mark.parametrize(("arguments", "expected"), [
     (["--usersettings", "a.py", "--predict"], "not allowed with argument"),
-    (["--predict"], "needs --model_dir"), (["--usersettings", "a.py", "--model_dir", "b"], "goes with --restart_interrupted or --evaluate or --start_server or --predict only"),
+    (["--predict"], "needs --model_dir"), (["--usersettings", "a.py", "--model_dir", "b"],
+                                                   "goes with --restart_interrupted or --evaluate or --start_server or --predict only"),
     (["--predict", "--model_dir", "a", "--hparams", "b=1"], "--hparams goes with --usersettings or --check only"),
     (["--check", "--predict", "--model_dir", "a"], "argument --predict: not allowed with argument --check"),
     (["--start_server", "--model_dir", "a", "--port", "66000"], "must be a port number from 0 to 65535. Got '66000'"),

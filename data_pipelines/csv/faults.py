@@ -18,7 +18,7 @@ _DECIMAL_COMMA = re.compile(r"\s*[-+]?[\d.]*,\d+\s*")
 _TRUTHS = ("true", "false")
 
 
-class CsvFault(ValueError):
+class CsvError(ValueError):
     """Something wrong in CSV text, and the line where it stands, from 0."""
 
     def __init__(self, line: int, reason: str) -> None:
@@ -30,17 +30,17 @@ def check_rows(text: bytes, table: CsvTable) -> int:
     """Reads all rows cell by cell and returns their number.
 
     Raises:
-        CsvFault: the first thing that is wrong.
+        CsvError: the first thing that is wrong.
     """
     num_rows = 0
     for line, cells in _rows(text, table):
         if len(cells) != table.num_columns:
-            raise CsvFault(line, f"{table.num_columns} columns are expected, and it has {len(cells)}. Correct the line; a "
+            raise CsvError(line, f"{table.num_columns} columns are expected, and it has {len(cells)}. Correct the line; a "
                                  f"cell with the delimiter {table.format.delimiter!r} in it must stand in double quotes.")
         for column in table.columns:
             reason = _fault_of(cells[column.position], column, table)
             if reason:
-                raise CsvFault(line, f"{column.label}: {reason}")
+                raise CsvError(line, f"{column.label}: {reason}")
         num_rows += 1
     return num_rows
 
@@ -51,7 +51,7 @@ def _rows(text: bytes, table: CsvTable) -> Iterator[tuple[int, list[str]]]:
         decoded = text.decode()
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start)
-        raise CsvFault(line, table.format.undecodable(error)) from error
+        raise CsvError(line, table.format.undecodable(error)) from error
     reader = table.format.cells(io.StringIO(decoded, newline=""))
     line = 0
     try:
@@ -60,7 +60,7 @@ def _rows(text: bytes, table: CsvTable) -> Iterator[tuple[int, list[str]]]:
                 yield line, cells
             line = reader.line_num
     except csv.Error as error:
-        raise CsvFault(line, str(error)) from error
+        raise CsvError(line, str(error)) from error
 
 
 def _fault_of(cell: str, column: CsvColumn, table: CsvTable) -> str | None:

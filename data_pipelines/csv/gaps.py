@@ -11,7 +11,7 @@ import pandas as pd
 import tensorflow as tf
 
 from data_pipelines.checks import at_least
-from data_pipelines.csv.faults import CsvFault
+from data_pipelines.csv.faults import CsvError
 from data_pipelines.csv.parsing import CsvCells
 from data_pipelines.csv.table import CsvColumn, CsvTable, column_label, positions_of
 
@@ -34,7 +34,7 @@ class TimeColumn:
             cell_at: (row, position) → line and text of a cell.
 
         Raises:
-            CsvFault: a cell is no time.
+            CsvError: a cell is no time.
         """
         position = self.column.position
         if self.column.kind == "number":
@@ -46,7 +46,7 @@ class TimeColumn:
             times = pd.to_datetime(pd.Series(texts, dtype=str), format="ISO8601", utc=True, errors="coerce")
         if times.isna().any():
             line, cell = cell_at(int(np.argmax(times.isna())), position)
-            raise CsvFault(line, f"{self.column.label}: {cell!r} is no time for max_gap_seconds. Expected: seconds, or "
+            raise CsvError(line, f"{self.column.label}: {cell!r} is no time for max_gap_seconds. Expected: seconds, or "
                                  "2024-01-31 23:59:59 (ISO 8601).")
         return ((times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy(np.float64)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from data_pipelines.csv.faults import NOT_A_NUMBER, CsvFault, check_rows
+from data_pipelines.csv.faults import NOT_A_NUMBER, CsvError, check_rows
 from data_pipelines.csv.table import QUOTE, CsvFormat, CsvTable
 
 MOST_TEXT_BYTES = 1 << 26
@@ -55,15 +55,15 @@ class CsvParser:
         self._dtypes = {column.position: _DTYPES[column.kind] for column in table.columns}
         missing = ["", table.format.na_value, *NOT_A_NUMBER]
         self._pandas_arguments = {
-            "sep": table.format.delimiter, "decimal": table.format.decimal, "header": None, "engine": "c", "low_memory": False, "index_col": False,
-            "names": range(table.num_columns), "usecols": list(self._dtypes), "keep_default_na": False,
+            "sep": table.format.delimiter, "decimal": table.format.decimal, "header": None, "engine": "c", "low_memory": False,
+            "index_col": False, "names": range(table.num_columns), "usecols": list(self._dtypes), "keep_default_na": False,
             "na_values": dict.fromkeys(table.positions("number"), missing)}
 
     def parse(self, text: bytes) -> CsvCells:
         """The cells of whole rows.
 
         Raises:
-            CsvFault: a row has another number of columns, a cell is missing, no finite number or not in the vocabulary, or
+            CsvError: a row has another number of columns, a cell is missing, no finite number or not in the vocabulary, or
                 the text is not UTF-8.
         """
         text = text.rstrip(b"\r\n") + b"\n"  # blank lines at the end are common, and `_is_regular` takes them for rows
@@ -79,11 +79,11 @@ class CsvParser:
         cells = self._read(text, num_rows, longest_cell=int(np.diff(separators, prepend=-1).max()),
                            skips_spaces=has_spaces and self._table.format.skips_spaces)  # it costs a quarter of the time
         if len(cells) != num_rows and check_rows(text, self._table) != len(cells):
-            raise CsvFault(0, f"pandas makes {len(cells)} rows of the {num_rows} from here. Look for quotes without a partner "
+            raise CsvError(0, f"pandas makes {len(cells)} rows of the {num_rows} from here. Look for quotes without a partner "
                               "and for stray carriage returns.")
         if not self._are_valid(cells):
             check_rows(text, self._table)
-            raise CsvFault(0, f"a cell is missing, infinite or not in the vocabulary in the {num_rows} rows from here.")
+            raise CsvError(0, f"a cell is missing, infinite or not in the vocabulary in the {num_rows} rows from here.")
         return cells
 
     def _cells(self, frame: pd.DataFrame) -> CsvCells:
@@ -98,7 +98,7 @@ class CsvParser:
                                            **self._pandas_arguments))
         except ValueError as error:
             check_rows(text, self._table)
-            raise CsvFault(0, f"in the {num_rows} rows from here, pandas found: {error}") from error
+            raise CsvError(0, f"in the {num_rows} rows from here, pandas found: {error}") from error
 
     def _are_valid(self, cells: CsvCells) -> bool:
         """Whether no cell is missing where none may be, and all words are allowed."""
@@ -117,14 +117,14 @@ def in_utf_8(text: bytes, form: CsvFormat) -> bytes:
     """The text of whole rows, brought to UTF-8 from the files' encoding.
 
     Raises:
-        CsvFault: it is not in that encoding.
+        CsvError: it is not in that encoding.
     """
     if form.is_utf_8:
         return text
     try:
         return text.decode(form.encoding).encode()
     except UnicodeDecodeError as error:
-        raise CsvFault(text.count(b"\n", 0, error.start), form.undecodable(error)) from error
+        raise CsvError(text.count(b"\n", 0, error.start), form.undecodable(error)) from error
 
 
 def _encoded(words: Collection[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data_pipelines.csv.faults import CsvFault
+from data_pipelines.csv.faults import CsvError
 from data_pipelines.csv.table import CsvTable
 
 _LEAST_CHANGED = 1 << 24
@@ -40,7 +40,7 @@ class PrecisionNotices:
             cell_at: (row, position) → line and text of a cell; slow.
 
         Raises:
-            CsvFault: a number is too large for the type.
+            CsvError: a number is too large for the type.
         """
         for position, label in self._label_of.items():
             numbers = numbers_of(position)
@@ -48,7 +48,7 @@ class PrecisionNotices:
                 kept = numbers.astype(self._dtype)
             if np.isinf(kept).any():
                 line, cell = cell_at(int(np.argmax(np.isinf(kept))), position)
-                raise CsvFault(line, f"{label}: {cell!r} is too large for {self._dtype}. Bring it to another unit, or set "
+                raise CsvError(line, f"{label}: {cell!r} is too large for {self._dtype}. Bring it to another unit, or set "
                                      "dtype='float64'.")
             if position not in self._waiting:
                 continue

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from data_pipelines.csv.faults import CsvFault, cell_of
+from data_pipelines.csv.faults import CsvError, cell_of
 from data_pipelines.csv.gaps import TimeColumn
 from data_pipelines.csv.parsing import CsvCells, CsvParser, end_of_rows, in_utf_8
 from data_pipelines.csv.precision import PrecisionNotices
@@ -116,7 +116,7 @@ class _CsvSource:
             start = file.tell()
             try:
                 num_bytes, is_last = _whole_rows(file, self._piece_bytes)
-            except CsvFault as fault:
+            except CsvError as fault:
                 raise _placed(path, start, fault) from fault
         return start, start + num_bytes, is_last
 
@@ -133,7 +133,7 @@ class _CsvSource:
                 cell_at = functools.partial(cell_of, text, self._table)
                 self._notices.look_at(path, lambda position: cells.numbers([position])[:, 0], cell_at)
                 times = self._encoding.time_column and self._encoding.time_column.seconds(cells, cell_at)
-            except CsvFault as fault:
+            except CsvError as fault:
                 raise _placed(path, int(start), fault) from fault
             return cells, np.zeros(0) if times is None else times
 
@@ -157,10 +157,10 @@ def _whole_rows(file: BinaryIO, num_bytes: int) -> tuple[int, bool]:
         if end:
             return end, False
         num_bytes *= 2
-    raise CsvFault(0, f"no row ends in the {len(text) >> 20} MiB from here. Look for a double quote without a partner.")
+    raise CsvError(0, f"no row ends in the {len(text) >> 20} MiB from here. Look for a double quote without a partner.")
 
 
-def _placed(path: str, start: int, fault: CsvFault) -> UnreadableFileError:
+def _placed(path: str, start: int, fault: CsvError) -> UnreadableFileError:
     """The error for a fault in the text that starts at a byte of a file."""
     with open(path, "rb") as file:
         num_lines = sum(file.read(min(_COUNT_BYTES, start - done)).count(b"\n") for done in range(0, start, _COUNT_BYTES))

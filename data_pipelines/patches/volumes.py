@@ -33,8 +33,8 @@ def FileListProcessor_volumes(raw_files: Iterable[str | os.PathLike[str]],  # no
     Arguments:
         raw_files: `.npy` files (memory-mapped: only the patches are read), `.npz` files, or folders of slices, each
             `[depth, height, width]` or `[depth, height, width, channels]`; see `read_volume`.
-        reference_files: volumes of labels with one channel, of the same names or in the same order, and of the same sizes; None: the labels are
-            the array `labels_key` of the raw files, or their last `num_label_channels` channels, or there are none.
+        reference_files: volumes of labels with one channel, of the same names or in the same order, and of the same sizes; None:
+            the labels are the array `labels_key` of the raw files, or their last `num_label_channels` channels, or there are none.
         raw_key: the raw data's name in `.npz` files; may be left out where they hold one array only.
         labels_key: the labels' name in the reference files or, without these, in the raw files.
         slices_pattern: which files of a folder are slices, as shell wildcards; a list gives several.

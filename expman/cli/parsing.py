@@ -71,7 +71,7 @@ def _add_flags(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> 
     parser.add_argument(str(DEBUG), help=DEBUG.help, **DEBUG.parsing)
 
 
-def _chosen(parser: _Parser, commands: Sequence[Command], *, given: Iterable[str]) -> Command:
+def _chosen(parser: _Parser, commands: Sequence[Command], *, given: Iterable[str]) -> Command:  # noqa: RET503  (error ends)
     """Returns the command with which all command flags that are given go."""
     wanted = [command for command in commands if command.flag.name in given]
     if not wanted:

@@ -47,7 +47,7 @@ def write_new_folder(name: str, files: Mapping[str, str]) -> Path:
     try:
         temporary = tempfile.mkdtemp(prefix=f".{name}.", dir=".")
         for file_name, text in files.items():
-            with open(Path(temporary) / file_name, "w", encoding="utf-8") as stream:
+            with (Path(temporary) / file_name).open("w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -95,7 +95,7 @@ def _write_file_list(path: Path, files: Mapping[str, Sequence[DataFile]]) -> Non
 
 
 def _read_file_list(path: Path, setting: str) -> list[DataFile]:
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
         return [DataFile(row["name"], int(row["num_bytes"]), row["hash"]) for row in csv.DictReader(stream)
                 if row["setting"] == setting]
 

@@ -171,7 +171,7 @@ class ExperimentFolder:
                             else "evaluation.json")
 
     def model_export_folder(self, model_name: str) -> Path:
-        """The base path that a model server watches: it holds one folder a version, named 1, 2, 3 …"""
+        """The base path that a model server watches: it holds one folder a version, named 1, 2, 3 …."""
         return self.exports / model_name
 
     def exported_model(self) -> tuple[str, Path]:
@@ -266,7 +266,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as stream:
+        with temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

@@ -130,7 +130,7 @@ def _remove_files_of_dead_servers(folder: Path) -> None:
 def _is_locked(file: Path) -> bool:
     """Whether the process that wrote the file lives; False where the file system has no locks."""
     try:
-        with open(file, "rb") as stream:
+        with file.open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -121,7 +121,7 @@ class Trial:
     def _rows(self) -> list[dict[str, str]]:
         """The rows of `metrics.csv`; [] before the first."""
         try:
-            with open(self.folder.metrics_file, newline="", encoding="utf-8") as stream:
+            with self.folder.metrics_file.open(newline="", encoding="utf-8") as stream:
                 return list(csv.DictReader(stream))
         except FileNotFoundError:
             return []

@@ -60,7 +60,7 @@ def read_metrics_table(path: Path) -> MetricsTable:
         MetricsTableError: the file cannot be read, has a row that was cut or lacks a column.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8") as stream:
             columns, *rows = map(tuple, csv.reader(stream, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MetricsTableError(str(error)) from error

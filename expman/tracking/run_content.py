@@ -79,7 +79,7 @@ class RunContent:
         if not self._folder.metrics_file.exists():
             return []
         seconds, rows = 0.0, []
-        with open(self._folder.metrics_file, newline="", encoding="utf-8") as stream:
+        with self._folder.metrics_file.open(newline="", encoding="utf-8") as stream:
             for cells in csv.DictReader(stream):
                 seconds += float(cells["seconds"])
                 if int(cells["step"]) > step:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from data_pipelines.csv import parsing as csv_parsing
 from data_pipelines.csv import reading as csv_reading
 from data_pipelines.csv import windows as csv_windows
-from data_pipelines.csv.faults import CsvFault
+from data_pipelines.csv.faults import CsvError
 from data_pipelines.csv.parsing import CsvParser, end_of_rows
 from data_pipelines.csv.table import CsvColumn, CsvFormat, CsvTable
 from data_pipelines.unreadable_files import UnreadableFileError
@@ -144,14 +144,14 @@ TABLE = CsvTable(format=CsvFormat(), header=["t", "x", "y"], num_columns=3, colu
     ("a,1,2\nb,true,2\n", 0, "in the 2 rows from here, pandas found:"),
 ])
 def test_a_fault_is_found_with_its_line(text, line, reason):
-    with pytest.raises(CsvFault) as caught:
+    with pytest.raises(CsvError) as caught:
         CsvParser(TABLE).parse(text.encode())
     assert str(caught.value).startswith(reason)
     assert caught.value.line == line
 
 
 def test_a_text_that_is_not_utf_8_is_a_fault_of_its_line():
-    with pytest.raises(CsvFault, match="not UTF-8") as caught:
+    with pytest.raises(CsvError, match="not UTF-8") as caught:
         CsvParser(TABLE).parse("a,1,2\né,1,2\n".encode("latin-1"))
     assert caught.value.line == 1
 

@@ -137,6 +137,7 @@ def test_the_script_makes_the_same_patients_again_in_the_order_of_scikit_learn(m
         path = Path(part) / f"diabetes_{part}.csv"
         assert (tmp_path / path).read_bytes() == (SAMPLES / "diabetes" / path).read_bytes()
         parts.append(pd.read_csv(tmp_path / path))
+        assert len(parts[-1]) == number
     reference = load_diabetes(scaled=False)
     expected = np.column_stack([reference.data, reference.target])
     np.testing.assert_array_equal(parts[1], expected[4::5])

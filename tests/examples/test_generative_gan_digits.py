@@ -36,7 +36,8 @@ def test_generated_digits_are_clearer_than_those_of_principal_components_and_of_
     latent = np.random.default_rng(0).normal(size=[1000, 16]).astype(np.float32)
     generated = local_answers(result, "generated", image=np.zeros([1000, 8, 8, 1], np.float32), latent=latent)
     local = judge.predict_proba(generated.reshape(1000, 64))
-    assert number_after(printed, "clear digits:") == pytest.approx(100 * np.mean(local.max(axis=1) > 0.8), abs=0.3)  # some lie at the border
+    clear = 100 * np.mean(local.max(axis=1) > 0.8)
+    assert number_after(printed, "clear digits:") == pytest.approx(clear, abs=0.3)  # some lie at the border
     assert number_after(printed, "clear digits:") > baseline
     assert number_after(printed, "rarest digit:") > 1
     assert Path(result["sessionFolder"], "generated_digits.png").stat().st_size > 20_000

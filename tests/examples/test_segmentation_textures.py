@@ -40,7 +40,8 @@ def best_class_for_each_grey_value() -> np.ndarray:
 @pytest.mark.slow
 def test_a_brief_training_beats_grey_values_and_the_served_tiles_get_the_score_of_local_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    file = shortened(tmp_path, FILE, ('"experiments/textures"', f'"{tmp_path}/textures"'), ("nbEpoch = 30", "nbEpoch = 6\neval_not_rerun_until_sec = 1000"),
+    file = shortened(tmp_path, FILE, ('"experiments/textures"', f'"{tmp_path}/textures"'),
+                     ("nbEpoch = 30", "nbEpoch = 6\neval_not_rerun_until_sec = 1000"),
                      ("num_epochs_per_decay = 7", "num_epochs_per_decay = 2"), ("decay = 0.98", "decay = 0.9"))
     result = experiments_manager.run(file)
     truth, baseline = read_all("val", "labels"), best_class_for_each_grey_value()[read_all("val", "raw")]

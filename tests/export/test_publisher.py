@@ -125,7 +125,7 @@ def test_each_signature_can_be_warmed_up_with_one_sample_and_with_all(served, tm
     (tf.TensorSpec([None, 1], tf.float32), lambda inputs: {"y": tf.reshape(inputs["x"], [-1, 2])})])
 def test_a_model_that_cannot_answer_one_sample_is_not_warmed_up_with_one(tmp_path, spec, answer):
     version = publish(ServedModel(answer=answer, inputs_spec={"x": spec}), tmp_path)
-    assert [list(request.inputs["x"].tensor_shape.dim)[0].size for request in warmup_requests(version)] == [2, 2]
+    assert [request.inputs["x"].tensor_shape.dim[0].size for request in warmup_requests(version)] == [2, 2]
 
 
 def test_texts_warm_up_too(tmp_path):

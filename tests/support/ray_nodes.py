@@ -86,9 +86,9 @@ def trials_of_node(raylet: int, sweep_folder: Path) -> dict[Path, int]:
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             log = Path(os.readlink(entry / "fd" / "1"))
-            if entry.name.isdecimal() and log.name == "trial.log" and log.parent.parent == sweep_folder:
-                if f"RAY_RAYLET_PID={raylet}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    found[log.parent] = int(entry.name)
+            is_trial = entry.name.isdecimal() and log.name == "trial.log" and log.parent.parent == sweep_folder
+            if is_trial and f"RAY_RAYLET_PID={raylet}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found[log.parent] = int(entry.name)
     return found
 
 

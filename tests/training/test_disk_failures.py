@@ -104,7 +104,7 @@ def test_an_input_file_that_cannot_be_read_is_named(tmp_path):
 
 def test_a_second_training_in_the_same_folder_is_refused(tmp_path, trained):
     shutil.copytree(trained["sessionFolder"], tmp_path / "copy")
-    with ExperimentFolder.open(tmp_path / "copy").locked_for_training():
-        with pytest.raises(ExperimentFolderError, match="is being trained by another process"):
-            experiment_run.restart(str(tmp_path / "copy"), num_epochs=3)
+    with (ExperimentFolder.open(tmp_path / "copy").locked_for_training(),
+          pytest.raises(ExperimentFolderError, match="is being trained by another process")):
+        experiment_run.restart(str(tmp_path / "copy"), num_epochs=3)
     experiment_run.restart(str(tmp_path / "copy"), num_epochs=3)

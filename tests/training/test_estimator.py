@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 import json
-import operator
 from pathlib import Path
 
 import keras
@@ -88,7 +87,7 @@ def test_an_evaluation_measures_the_averaged_weights_and_changes_nothing(average
     np.testing.assert_allclose(measured["loss"], np.mean(error**2), rtol=1e-4)
     np.testing.assert_allclose(measured["mae"], np.mean(np.abs(error)), rtol=1e-4)
     np.testing.assert_allclose(measured["rmse"], np.sqrt(np.mean(error**2)), rtol=1e-4)
-    for kept, present in zip(functools.reduce(operator.iadd, before, []), functools.reduce(operator.iadd, weights_and_averages(estimator), [])):
+    for kept, present in zip(itertools.chain(*before), itertools.chain(*weights_and_averages(estimator))):
         np.testing.assert_array_equal(kept, present)
 
 

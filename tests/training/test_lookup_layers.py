@@ -24,7 +24,8 @@ DATA = ('''    x = np.random.default_rng(0 if raw_data_files_folder == "train" e
     x = np.array(["bad day", "fine day", "good day"])[words]
     y = words[:, None].astype(np.float32)
 ''')
-SETTINGS = [DATA, ("return features * 0.5", "return features"), ("tf.TensorSpec([None, 3], tf.float32)", "tf.TensorSpec([None], tf.string)"),
+SETTINGS = [DATA, ("return features * 0.5", "return features"),
+            ("tf.TensorSpec([None, 3], tf.float32)", "tf.TensorSpec([None], tf.string)"),
             ("nbEpoch = 2", "nbEpoch = 20"), ("served_head =", "projector_num_samples = 0\nserved_head =")]
 MODEL = '''\
 import keras

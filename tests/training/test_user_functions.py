@@ -28,7 +28,8 @@ def test_a_loss_of_keras_gives_the_number_of_the_function_written_out(tmp_path, 
 
 
 def test_an_unknown_loss_is_named(tmp_path):
-    with pytest.raises(ExperimentError, match="mysettings.py.*get_total_loss(.|\\n)*Keras has no loss .mean_square_error.. Did you mean .mean_squared_error."):
+    with pytest.raises(ExperimentError, match="mysettings.py.*get_total_loss(.|\\n)*"
+                       "Keras has no loss .mean_square_error.. Did you mean .mean_squared_error."):
         experiments_manager.run(write_experiment(tmp_path, (LOSS, 'get_total_loss = "mean_square_error"\n')))
 
 

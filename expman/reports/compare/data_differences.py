@@ -45,7 +45,7 @@ def _file_list(record: ExperimentRecord, setting: str) -> dict[str, tuple[str, s
     """Name → (size, hash) of the files of one data folder."""
     if not _mapping(_mapping(record.identity.get("data")).get(setting)).get("num_files"):
         return {}
-    with open(record.files.data_files, newline="", encoding="utf-8", errors="backslashreplace") as stream:
+    with record.files.data_files.open(newline="", encoding="utf-8", errors="backslashreplace") as stream:
         return {row["name"]: (row["num_bytes"], row["hash"]) for row in csv.DictReader(stream) if row["setting"] == setting}
 
 

@@ -34,7 +34,7 @@ def diff(folder_a: str | os.PathLike[str], folder_b: str | os.PathLike[str], *, 
         UsageError: one of the folders is not that of one experiment, or both are the same.
     """
     first, second = (_only_record(folder) for folder in (folder_a, folder_b))
-    if os.path.samefile(first.folder, second.folder):
+    if first.folder.samefile(second.folder):
         raise UsageError(f"--diff compares two experiments. '{folder_a}' and '{folder_b}' are the same folder.")
     sections = [(title, list(lines)) for title, lines in _sections(first, second)]
     text = [f"--- {first.folder}", f"+++ {second.folder}", ""]

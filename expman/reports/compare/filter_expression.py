@@ -23,7 +23,7 @@ _ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
 _ALLOWED = "comparisons, and, or, not, in, + - * / // % **, numbers, texts, lists and names such as hparams.x or status"
 
 
-class _Unknown(Exception):
+class _UnknownValueError(Exception):
     """A part of the expression has no value for this experiment."""
 
 
@@ -115,7 +115,7 @@ class FilterExpression:
             return None if verdict is None else not verdict
         try:
             return bool(self._value(node, record))
-        except _Unknown:
+        except _UnknownValueError:
             return None
 
     def _value(self, node: ast.expr, record: ExperimentRecord) -> Any:
@@ -123,7 +123,7 @@ class FilterExpression:
         if name is not None:
             value = field_value(record, name)
             if value is None and not _is_chosen(record, name):
-                raise _Unknown
+                raise _UnknownValueError
             return value
         if isinstance(node, ast.Constant):
             return node.value
@@ -138,7 +138,7 @@ class FilterExpression:
             return self._apply(lambda value, _: sign(value), node.operand, node.operand, record=record, of_numbers=True)
         verdict = self._truth(node, record)
         if verdict is None:
-            raise _Unknown
+            raise _UnknownValueError
         return verdict
 
     def _comparison(self, node: ast.Compare, record: ExperimentRecord) -> bool:
@@ -155,9 +155,9 @@ class FilterExpression:
             return function(*values)
         except TypeError as error:
             self._mismatch = str(error)
-            raise _Unknown from error
+            raise _UnknownValueError from error
         except (ArithmeticError, ValueError) as error:
-            raise _Unknown from error
+            raise _UnknownValueError from error
 
 
 def _name_of(node: ast.expr) -> str | None:

@@ -55,7 +55,7 @@ def read_confusion_matrix(path: Path) -> ConfusionMatrix:
         ConfusionMatrixError: the file cannot be read or is no such table.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8") as stream:
             rows = [row for row in csv.reader(stream, strict=True) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfusionMatrixError(str(error)) from error

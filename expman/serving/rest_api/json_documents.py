@@ -67,7 +67,7 @@ def parse_strictly(body: bytes) -> Any:
 
 
 def json_type_name(value: object) -> str:
-    """TensorFlow Serving's name for the kind of a JSON value: `Null`, `True`, `Number` …"""
+    """TensorFlow Serving's name for the kind of a JSON value: `Null`, `True`, `Number` …."""
     if value is None or isinstance(value, bool):
         return "Null" if value is None else str(value)
     return {dict: "Object", list: "Array", str: "String"}.get(type(value), "Number")

@@ -20,7 +20,7 @@ _BASE64_KEY = "b64"
 
 
 def type_name(number: int) -> str:
-    """TensorFlow's name of a type in messages: `float`, `int32`, `string` …"""
+    """TensorFlow's name of a type in messages: `float`, `int32`, `string` …."""
     return types_pb2.DataType.Name(number).removeprefix("DT_").lower()
 
 

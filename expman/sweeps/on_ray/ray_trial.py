@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import math
@@ -152,10 +153,8 @@ class RayTrial(tune.Trainable):
 
     def _answer(self) -> None:
         self._is_asked = False
-        try:
+        with contextlib.suppress(OSError):  # the process has ended, which the loop will see
             self._evaluations.send(self._verdict)
-        except OSError:  # the process has ended, which the loop will see
-            pass
 
     def _evaluation(self) -> tuple[float, float] | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -154,7 +155,7 @@ def scatter_matrix_figure(data: SweepData) -> Figure:
     size = len(names)
     figure = Figure(figsize=(max(1.9 * size + 1.2, 5), max(1.7 * size + 1, 4)), layout="constrained")
     grid = figure.add_gridspec(size, size)
-    for row, column in ((row, column) for row in range(size) for column in range(row + 1)):
+    for column, row in itertools.combinations_with_replacement(range(size), 2):
         axes = figure.add_subplot(grid[row, column])
         across, up = names[column], names[row + 1] if row + 1 < size else ""
         _draw_pairs(axes, data, across=across, across_scale=scales[across], up=up, up_scale=scales.get(up, data.value_scale))

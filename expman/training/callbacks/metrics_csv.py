@@ -19,7 +19,7 @@ _FIRST_COLUMNS = ("epoch", "step", "seconds", "learning_rate", "loss")
 
 
 class MetricsCsv(keras.callbacks.Callback):
-    """Keeps a table of all epochs: epoch, step, seconds, learning_rate, loss, val_loss, val_<metric> …
+    """Keeps a table of all epochs: epoch, step, seconds, learning_rate, loss, val_loss, val_<metric> ….
 
     With rows of evaluations within epochs, there is a column `epochs_done`, too: 1.25 after a quarter of the second epoch. The
     losses of such a row are means since the epoch began, its seconds those since the row before.
@@ -47,7 +47,7 @@ class MetricsCsv(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._rows = []
         if self._file.exists():
-            with open(self._file, newline="", encoding="utf-8") as stream:
+            with self._file.open(newline="", encoding="utf-8") as stream:
                 self._rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= self._progress.step]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -56,7 +56,7 @@ def check_label_pairing(settings: Settings, model: ExperimentModel, batch: tuple
         for name, value in first.items():
             says_nothing = name in of_one_answer and _differ(value, of_one_answer[name]) <= _EQUAL
             if (_differ(value, alike[name]) > _DIFFERENT and not says_nothing
-                    and _stays(value, lambda moved, name=name: numbers(inputs, outputs, moved)[name], labels)):
+                    and _stays(value, lambda moved, name=name, numbers=numbers: numbers(inputs, outputs, moved)[name], labels)):
                 _tell(settings, function, name, predictions=_predictions(model, inputs, outputs, labels), labels=labels)
             if _differ(value, together[name]) > _DIFFERENT:
                 _LOGGER.warning("%s: %s of %s changes when the samples of a batch change places. Check that it compares each "

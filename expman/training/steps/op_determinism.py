@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 import logging
-import operator
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -72,7 +71,8 @@ def settle_determinism(settings: Settings, model: ExperimentModel, batch: tuple[
     if not (is_tried and is_deterministic() and model.runs_without_strategy):
         return ""
     steps_by_user = settings.defines("train_step")
-    touched = functools.reduce(operator.iadd, model.training_state().values(), []) if steps_by_user else model.network.non_trainable_variables
+    touched = (list(itertools.chain.from_iterable(model.training_state().values())) if steps_by_user
+               else model.network.non_trainable_variables)
     states = [(variable, variable.numpy()) for variable in touched]
     try:
         tf.function(model.train_step if steps_by_user else model.gradients, autograph=False)(batch)

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -220,11 +220,8 @@ def test_version_of_a_job_that_never_begins_is_given_back(
     construct = inference_handler.InferenceHandler.__init__
     monkeypatch.setattr(inference_handler.InferenceHandler, "__init__",
                         lambda self, **named: construct(self, **{**named, "workers": workers}))
-    with _server(base_path) as port:
-        try:
-            predict(port, _SHIFTED)
-        except OSError:
-            pass  # A request that is cancelled ends with its connection.
+    with _server(base_path) as port, suppress(OSError):  # A request that is cancelled ends with its connection.
+        predict(port, _SHIFTED)
     assert [served._num_requests for served in held] == [0]
 
 
