@@ -29,7 +29,7 @@ class UsageError(ExperimentError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault in a user's file.
+    """One error in a user's file.
 
     Attributes:
         place: `file` or `file:line`.
@@ -44,7 +44,7 @@ class Problem:
 
 
 class SettingsError(ExperimentError):
-    """One or several faults in a settings or model file, reported all at once.
+    """One or several errors in a settings or model file, reported all at once.
 
     Attributes:
         problems: the list of `Problem`, in the order of the file.

@@ -31,7 +31,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class TrialOverrides:
-    """What a sweep wants otherwise than a settings file says.
+    """The values with which a sweep overrides a settings file.
 
     Attributes:
         folder: the experiment's folder, which exists; None: a new one in `workingFolder`.
@@ -46,7 +46,7 @@ class TrialOverrides:
     exports_once: bool = False
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings with what the trial replaces."""
+        """Returns the settings with what the trial replaces."""
         if self.gpu_ids is None:
             return settings
         return dataclasses.replace(settings, values={**settings.values, "used_gpu_IDs": list(self.gpu_ids)})
@@ -162,7 +162,7 @@ def _build_estimator(settings: Settings) -> Any:
 
 
 def _baselines(estimator: Any) -> dict[str, Any]:
-    """What the chief of the workers measures of baselines, if the settings ask for it."""
+    """Returns what the chief of the workers measures of baselines, if the settings ask for it."""
     from expman.training.first_checks.baseline import told_baselines
     return told_baselines(estimator.settings, estimator.model) if estimator.workers.is_chief else {}
 
@@ -241,7 +241,7 @@ def _data_recorded(folder: ExperimentFolder, settings: Settings, *, estimator: A
 
 
 def _result(folder: ExperimentFolder, progress: Any) -> dict[str, Any]:
-    """What a sweep or a caller from Python wants to know; `status` is hyperopt's word for success."""
+    """Returns what a sweep or a caller from Python wants to know; `status` is hyperopt's word for success."""
     return {**(progress.best_metrics or progress.last_metrics or {}), "status": "ok", "global_step": progress.step,
             "sessionFolder": str(folder.path),
             "last_exported_model": str(folder.path / progress.last_exported_model) if progress.last_exported_model else None}

@@ -18,12 +18,12 @@ from expman.settings.vocabulary import markdown_table
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table."""
+    """Returns the settings as a Markdown table."""
     return markdown_table(SETTINGS)
 
 
 def prototypes_table() -> str:
-    """The prototypes of the settings file and of the model file as a Markdown table."""
+    """Returns the prototypes of the settings file and of the model file as a Markdown table."""
     rows = ["| function | parameters offered | returns |", "| --- | --- | --- |"]
     for prototype in (MODEL_PROTOTYPE, *PROTOTYPES):
         offered = ", ".join(f"`{parameter}`" for parameter in prototype.parameters) or "none"

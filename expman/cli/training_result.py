@@ -1,4 +1,4 @@
-"""What a training that has ended tells on the terminal."""
+"""Prints what a training that has ended came to, for the terminal."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _AVAILABLE = 30  # ModelVersionStatus.State.AVAILABLE
 
 @dataclass(frozen=True)
 class LatencySummary:
-    """How long the requests took, from the call to the decoded message, without the user's code.
+    """Durations of the requests, from the call to the decoded message, without the user's code.
 
     Attributes:
         num_requests: the answered requests.
@@ -164,7 +164,7 @@ class ModelClient:
             raise ClientError(f"{error.code().name}: {_one_line(error.details())}") from error
 
     def _obstacle(self, timeout_seconds: float) -> str | None:
-        """Why the model is not ready yet, or None when it is.
+        """Returns why the model is not ready yet; None when it is.
 
         Raises:
             ClientError: waiting is of no use.

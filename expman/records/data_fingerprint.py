@@ -142,7 +142,7 @@ def _hash_file(file: FileVersion, cancelled: threading.Event) -> str:
 
 
 def _is_settled(file: FileVersion) -> bool:
-    """Whether a later change would surely show in size or time: only then may the hash be remembered."""
+    """Returns True when a later change would surely show in size or time: only then may the hash be remembered."""
     return _version(file.path) == file and time.time_ns() - file.mtime_ns > _SETTLED_AFTER_NS
 
 

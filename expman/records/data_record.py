@@ -116,7 +116,7 @@ def _changed_folders(folder: ExperimentFolder, *, recorded: Mapping[str, Any], f
 
 
 def _changed_files(before: Sequence[DataFile], now: Sequence[DataFile]) -> str:
-    """What differs; '' where only clutter does, which older records hold."""
+    """Returns what differs; '' where only clutter does, which older records hold."""
     old, new = ({file.name: file for file in files if not any(map(is_clutter, file.name.split("/")))} for files in (before, now))
     kinds = {"changed": [name for name in new if name in old and new[name] != old[name]],
              "added": [name for name in new if name not in old],

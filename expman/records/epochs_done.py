@@ -1,4 +1,4 @@
-"""Where in a training a row of `metrics.csv` stands."""
+"""The place of a row of `metrics.csv` in a training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ EPOCHS_DONE = "epochs_done"  # the column that there is where epochs have severa
 
 
 def epochs_done(row: Mapping[str, str]) -> float | None:
-    """After how many epochs a row was written, 1.25 for a quarter of the second.
+    """Returns after how many epochs a row was written, 1.25 for a quarter of the second.
 
     Arguments:
         row: column → cell.

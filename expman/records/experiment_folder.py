@@ -104,14 +104,14 @@ class ExperimentFolder:
         return folder
 
     def read_identity(self) -> dict[str, Any]:
-        """What the experiment is: written once, when training starts."""
+        """Returns the experiment's identity, which is written once, when training starts."""
         return read_json(self.identity_file)
 
     def write_identity(self, identity: Mapping[str, Any]) -> None:
         write_json(self.identity_file, identity)
 
     def read_state(self) -> dict[str, Any]:
-        """How far the experiment is: status, epoch, step, best value …; empty before the first write."""
+        """Returns how far the experiment is: status, epoch, step, best value …; {} before the first write."""
         return read_json(self.state_file) if self.state_file.exists() else {}
 
     def write_state(self, state: Mapping[str, Any]) -> None:
@@ -146,7 +146,7 @@ class ExperimentFolder:
             os.close(descriptor)
 
     def is_being_trained(self) -> bool:
-        """Whether a process holds the folder's lock; False where the file system has no locks."""
+        """Returns True while a process holds the folder's lock; False where the file system has no locks."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
         except OSError:
@@ -162,7 +162,7 @@ class ExperimentFolder:
         return False
 
     def has_checkpoint(self) -> bool:
-        """Whether training has completed a checkpoint."""
+        """Returns True once training has completed a checkpoint."""
         return any(self.checkpoints.glob("step-*"))
 
     def evaluation_file(self, data_folder: str | None) -> Path:

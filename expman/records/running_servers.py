@@ -81,7 +81,7 @@ def newest_server(folder: Path) -> RunningServer | None:
 
 
 def server_port(folder: ExperimentFolder, *, otherwise: int) -> int:
-    """Where a client finds the server of an experiment.
+    """Returns the port at which a client finds the server of an experiment.
 
     Arguments:
         folder: the experiment.
@@ -128,7 +128,7 @@ def _remove_files_of_dead_servers(folder: Path) -> None:
 
 
 def _is_locked(file: Path) -> bool:
-    """Whether the process that wrote the file lives; False where the file system has no locks."""
+    """Returns True while the process that wrote the file lives; False where the file system has no locks."""
     try:
         with file.open("rb") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -44,7 +44,7 @@ class SweepFolder:
             raise SweepError(f"sweepFolder '{self.path}' cannot be written ({error.strerror}). Set another one.") from error
 
     def read_record(self) -> dict[str, Any]:
-        """What the sweep was when it first started; {} for a new one."""
+        """Returns the sweep as it was when it first started; {} for a new one."""
         return read_json(self.record_file) if self.record_file.exists() else {}
 
     def write_record(self, record: Mapping[str, Any], *, sweep_text: str) -> None:
@@ -52,7 +52,7 @@ class SweepFolder:
         write_json(self.record_file, record)
 
     def trials(self) -> list[Trial]:
-        """All trials in the order of their numbers; a folder whose record is damaged is left out and named."""
+        """Returns the trials in the order of their numbers; a folder whose record is damaged is left out and named."""
         trials = []
         for file in self.path.glob("[0-9]*/trial.json"):
             try:

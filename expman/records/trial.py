@@ -77,7 +77,7 @@ class Trial:
 
     @property
     def has_started(self) -> bool:
-        """Whether the experiment's own record is complete, so that the training can go on from its folder."""
+        """Returns True once the experiment's own record is complete, so that the training can go on from its folder."""
         return self.folder.identity_file.is_file() and self.folder.settings_file.is_file()
 
     def end(self, status: str, *, reason: str = "", value: float | None = None, seconds: float = 0.0) -> None:

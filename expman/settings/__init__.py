@@ -1,1 +1,1 @@
-"""What a settings file may say, and how the user's files are loaded."""
+"""Declares the settings, checks and loads the user's files."""

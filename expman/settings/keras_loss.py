@@ -9,7 +9,7 @@ from typing import Any
 
 
 def as_total_loss(value: Any) -> Any:
-    """What a settings file calls `get_total_loss`: a loss of Keras as a function of predictions and labels, else as it is."""
+    """Returns a settings file's `get_total_loss`: a loss of Keras as a function of predictions and labels, else as it is."""
     return KerasLoss(value) if isinstance(value, str) or _takes_keras_pair(value) else value
 
 

@@ -69,7 +69,7 @@ class Settings:
         return function_name in self.functions
 
     def declares(self, function_name: str, parameter: str) -> bool:
-        """Whether a function of the user asks for a parameter."""
+        """Returns True when a function of the user asks for a parameter."""
         offered = dict.fromkeys(_PROTOTYPES[function_name].parameters)
         return parameter in _PROTOTYPES[function_name].select(self.functions[function_name], offered)
 
@@ -96,7 +96,7 @@ class Settings:
             return function(**arguments)
 
     def user_modules(self) -> dict[str, Path]:
-        """What the user's files have imported from beside or below them: relative path → file."""
+        """The modules that the user's files have imported from beside or below them: relative path → file."""
         executed = {self.file.resolve(), self.model_file.resolve()}
         roots = self._folders()
         modules = {}
@@ -117,7 +117,7 @@ class Settings:
         return {"raw_data_dir_train": self.raw_data_dir_train, "raw_data_dir_val": self.raw_data_dir_val, **named}
 
     def files_to_keep(self) -> dict[str, Path]:
-        """What the user's files have read from beside or below them, what `Client_IO` mentions and what `user_files` names:
+        """The files that the user's files have read from beside or below them, that `Client_IO` mentions or `user_files` names:
         relative path → file.
         """
         data = [Path(folder) for folder in (self.workingFolder, *self.data_folders.values())

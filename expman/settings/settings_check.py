@@ -47,7 +47,7 @@ def check_settings(namespace: Mapping[str, Any], *, lines: Mapping[str, int], fi
 
 
 def client_errors(client_class: Any) -> list[str]:
-    """What is wrong with the methods of `Client_IO`; [] for anything that is no class, which the prototype's check reports."""
+    """Returns what is wrong with the methods of `Client_IO`; [] for what is no class, which the prototype's check reports."""
     if not inspect.isclass(client_class):
         return []
     errors = []

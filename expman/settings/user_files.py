@@ -122,7 +122,7 @@ def _try_link(file: Path, target: Path) -> bool:
 
 
 def shown_file(original: Path, *, kept: Mapping[str, str], folder: Path) -> Path:
-    """What `__file__` says in a copy of the user's file, such that he finds the files beside it.
+    """Returns what `__file__` says in a copy of the user's file, such that he finds the files beside it.
 
     Arguments:
         original: the file that was copied.

@@ -1,4 +1,4 @@
-"""What a setting and a prototype are: the vocabulary in which `contract` declares them.
+"""The vocabulary in which `contract` declares settings and prototypes.
 
 From one declaration come the check with its error wording, the default, the `--help` text and the documentation.
 """
@@ -38,7 +38,7 @@ class ValueKind:
     accepts: Callable[[Any], bool]
 
     def error(self, value: Any) -> str | None:
-        """None for an accepted value, else what was expected, what was found and the remedy."""
+        """Returns what was expected, what was found and the remedy; None for an accepted value."""
         if self.accepts(value):
             return None
         remedy = _remedy(self, value)
@@ -133,7 +133,7 @@ def optional(kind: ValueKind) -> ValueKind:
 
 
 def _remedy(kind: ValueKind, value: Any) -> str:
-    """The one edit that most likely mends the value; '' when there is no obvious one."""
+    """Returns the edit that most likely mends the value; '' when there is no obvious one."""
     if isinstance(value, str):
         try:
             unquoted = ast.literal_eval(value.strip())
@@ -196,7 +196,7 @@ class Prototype:
     required: bool = True
 
     def error(self, function: Any) -> str | None:
-        """None when the function can be called with the offered parameters, else what is wrong with it."""
+        """Returns what is wrong with a function; None when it can be called with the offered parameters."""
         if not callable(function):
             return f"must be a function. Got {function!r} ({type(function).__name__})."
         for parameter in inspect.signature(function).parameters.values():
@@ -209,7 +209,7 @@ class Prototype:
         return None
 
     def select(self, function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the offered arguments that the function declares; all of them when it takes `**kwargs`."""
+        """Returns the offered arguments that the function declares; all of them when it takes `**kwargs`."""
         declared = inspect.signature(function).parameters.values()
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in declared):
             return dict(offered)
@@ -225,7 +225,7 @@ class MethodPrototype(Prototype):
     """
 
     def error(self, function: Any) -> str | None:
-        """None when the bound method can be called with the offered parameters, else what is wrong with it."""
+        """Returns what is wrong with a bound method; None when it can be called with the offered parameters."""
         if not callable(function):
             return "is missing."
         signature = inspect.signature(function)
@@ -239,7 +239,7 @@ class MethodPrototype(Prototype):
                 "Rename it, or give it a default value.")
 
     def bind(self, method: Callable[..., Any], offered: Mapping[str, Any]) -> inspect.BoundArguments:
-        """The arguments for a bound method that has no error; those that are not offered keep their default."""
+        """Returns the arguments for a bound method that has no error; those that are not offered keep their default."""
         signature = inspect.signature(method)
         stand_in = self._stand_in(signature)
         bound = signature.bind_partial()
@@ -262,5 +262,5 @@ class MethodPrototype(Prototype):
 
 
 def _is_needed(parameter: inspect.Parameter) -> bool:
-    """Whether each caller must pass it."""
+    """Returns True for a parameter that each caller must pass."""
     return parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
