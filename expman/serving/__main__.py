@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
 from expman.errors import ServingError
 from expman.serving.server_flags import flags_help, parse_flags
 
-# gRPC reads it when it is imported. Its older way to accept connections passes a request on to fewer threads on its way, which
-# saves a third of the time that gRPC takes for it (grpcio 1.85).
-_GRPC_EXPERIMENTS = "-event_engine_listener"
 _FAILURE_EXIT_CODE = 255  # As tensorflow_model_server's.
 
 
@@ -35,7 +31,6 @@ def serve_flags(arguments: Sequence[str]) -> int:
     Raises:
         ServingError: a flag or a file that it names is wrong, or the server cannot start.
     """
-    os.environ.setdefault("GRPC_EXPERIMENTS", _GRPC_EXPERIMENTS)
     flags = parse_flags(arguments)
     if flags["version"]:
         print(_versions())
@@ -49,7 +44,7 @@ def serve_flags(arguments: Sequence[str]) -> int:
         from expman.serving.workers import end_with_standard_input
 
         end_with_standard_input()
-    from expman.serving.embedded_server import run_embedded_server
+    from expman.serving.embedded_process import run_embedded_server
     from expman.serving.server_setup import server_options
 
     return run_embedded_server(server_options(flags))

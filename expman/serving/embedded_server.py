@@ -1,9 +1,7 @@
-"""The model server that lives in this process: a store of models behind gRPC and REST, ended by a signal."""
+"""The model server that lives in this process: a store of models behind gRPC and REST."""
 
 from __future__ import annotations
 
-import logging
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,25 +12,17 @@ from expman.runtimes.predictor import Predictor
 from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.serving.batching.batched_predictor import BatchedPredictor
 from expman.serving.batching.batching_parameters import read_batching_parameters
-from expman.serving.endpoint import endpoint
 from expman.serving.grpc_api.credentials import server_credentials
 from expman.serving.grpc_api.grpc_server import GrpcOptions, GrpcServer
 from expman.serving.inference.inference import Inference
 from expman.serving.inference.warm_up_replay import replay
-from expman.serving.memory_allocator import keep_freed_memory
 from expman.serving.models.config_file_watcher import ConfigFileWatcher
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore, ServedVersion
 from expman.serving.models.warmup import warm_up
 from expman.serving.rest_api.rest_server import RestServer
 from expman.serving.server_options import ServerOptions
-from expman.serving.stop_signals import stop_signals
 
-_LOGGER = logging.getLogger(__name__)
-
-# By default a thread that has long Python work, such as one that loads a model, keeps the others waiting for 5 ms at a time.
-_SWITCH_INTERVAL_SECONDS = 0.0005
-_CANCELLED_EXIT_CODE = 130  # As shells have it for what Ctrl-C ended.
 _PARAMETERS_OF_A_MODEL = "batching_params.pbtxt"
 
 
@@ -171,38 +161,3 @@ class EmbeddedServer:
     def _warm_up(self, served: ServedVersion, version_folder: Path) -> None:
         for _ in range(self._options.warm_up_iterations):
             warm_up(version_folder, answer=lambda log: replay(served, log))
-
-
-def run_embedded_server(options: ServerOptions) -> int:
-    """Serves until SIGINT or SIGTERM; prints one line when ready. Works in the main thread only.
-
-    Returns:
-        The exit code: 0 once the running requests are answered; 130 when a second signal cancelled them.
-
-    Raises:
-        ServingError: see `EmbeddedServer`.
-    """
-    keep_freed_memory()
-    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    server = EmbeddedServer(options)
-    with stop_signals() as signals:
-        endpoints = server.start()
-        print(_ready_line(server.served_versions(), endpoints, address=options.address), flush=True)
-        signals.wait()
-        _LOGGER.info("stopping: no new requests, the running ones are answered")
-        has_answered = server.drain(force=lambda: signals.next(timeout_seconds=0) is not None)
-        server.close()
-    return 0 if has_answered else _CANCELLED_EXIT_CODE
-
-
-def _ready_line(served: dict[str, list[int]], endpoints: Endpoints, *, address: str) -> str:
-    models = ", ".join(f"'{name}' version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}"
-                       for name, versions in served.items())
-    places = []
-    if endpoints.grpc_port is not None:
-        places.append(endpoint(address, endpoints.grpc_port))
-    if endpoints.grpc_socket_path:
-        places.append(f"unix:{endpoints.grpc_socket_path}")
-    if endpoints.rest_port is not None:
-        places.append(f"http://{endpoint(address, endpoints.rest_port)}")
-    return f"serving {models} on {' and '.join(places)} (engine: embedded). Stop with Ctrl-C."

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from expman.serving.models.model_config import ModelConfig
     from expman.serving.traffic.traffic_rule import TrafficRule
 
-_NUM_CORES = os.cpu_count() or 1
+_DEFAULT_NUM_THREADS = 4 * (os.cpu_count() or 1)
+_MOST_THREADS_FOR_BATCHING = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +61,8 @@ class ServerOptions:
     grpc_port: int | None = 8500
     rest_port: int | None = None
     grpc_socket_path: str = ""
-    grpc_threads: int = max(8, 4 * _NUM_CORES)
-    rest_threads: int = max(8, 4 * _NUM_CORES)
+    grpc_threads: int = _DEFAULT_NUM_THREADS
+    rest_threads: int = _DEFAULT_NUM_THREADS
     grpc_arguments: Mapping[str, int | str] = field(default_factory=dict)
     ssl_config_file: Path | None = None
     has_health_service: bool = True
@@ -83,3 +84,12 @@ class ServerOptions:
     warm_up_iterations: int = 1
     traffic_rule: Callable[[ModelConfig], TrafficRule] = named_or_newest
     shares_port: bool = False
+
+
+def num_threads(wanted: int = _DEFAULT_NUM_THREADS, *, batching: BatchingParameters | None) -> int:
+    """Returns how many requests must be answered at the same time.
+
+    Requests hold a thread while they wait for their batch (not those of Predict over gRPC): there must be enough for one
+    batch that runs and one that fills.
+    """
+    return wanted if batching is None else max(wanted, min(2 * batching.max_batch_size, _MOST_THREADS_FOR_BATCHING))

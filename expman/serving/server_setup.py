@@ -11,10 +11,9 @@ from expman.runtimes.session import SessionOptions
 from expman.serving.batching.batching_parameters import BatchingParameters, read_batching_parameters
 from expman.serving.config_files import MonitoringConfigMessage, read_text_message
 from expman.serving.models.model_config import ModelConfig, read_model_configs
-from expman.serving.server_options import ServerOptions
+from expman.serving.server_options import ServerOptions, num_threads
 from expman.wire.protos import config_pb2
 
-_MOST_THREADS_FOR_BATCHING = 64
 _DEFAULT_PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -34,8 +33,8 @@ def server_options(flags: Mapping[str, Any]) -> ServerOptions:
         models=_models(flags), model_config_file=config_file,
         model_config_poll_seconds=flags["model_config_file_poll_wait_seconds"],
         address=flags["address"], grpc_port=flags["port"] or None, rest_port=flags["rest_api_port"] or None,
-        grpc_socket_path=flags["grpc_socket_path"], grpc_threads=_threads(flags["grpc_max_threads"], batching),
-        rest_threads=_threads(flags["rest_api_num_threads"], batching),
+        grpc_socket_path=flags["grpc_socket_path"], grpc_threads=num_threads(flags["grpc_max_threads"], batching=batching),
+        rest_threads=num_threads(flags["rest_api_num_threads"], batching=batching),
         grpc_arguments=_channel_arguments(flags["grpc_channel_arguments"]),
         ssl_config_file=_path(flags["ssl_config_file"]), has_health_service=flags["enable_grpc_healthcheck_service"],
         rest_timeout_seconds=flags["rest_api_timeout_in_ms"] / 1000, rest_max_body_bytes=flags["rest_api_max_body_bytes"],
@@ -77,13 +76,6 @@ def _batching(flags: Mapping[str, Any]) -> BatchingParameters | None:
     if flags["batching_parameters_file"]:
         return read_batching_parameters(flags["batching_parameters_file"])
     return BatchingParameters()
-
-
-def _threads(number: int, batching: BatchingParameters | None) -> int:
-    """Requests hold a thread while they wait for their batch (not those of Predict over gRPC): there must be enough for one
-    batch that runs and one that fills.
-    """
-    return number if batching is None else max(number, min(2 * batching.max_batch_size, _MOST_THREADS_FOR_BATCHING))
 
 
 def _session(flags: Mapping[str, Any]) -> SessionOptions:

@@ -1,4 +1,7 @@
-"""Chooses the engine, prints its exact command line and runs it."""
+"""Chooses the engine, prints its exact command line and runs it.
+
+The embedded engine with one worker runs in this process, with what that command line says.
+"""
 
 from __future__ import annotations
 
@@ -77,10 +80,16 @@ def serve(service: Service, *, engine: str,
 def _run(service: Service, engine: str) -> int:
     command = _COMMANDS[engine](service)
     print(shlex.join(command), flush=True)
-    if engine == "embedded":
-        from expman.serving.__main__ import serve_flags
+    if engine == "embedded" and service.num_workers == 1:
+        from expman.serving.engines.embedded_engine import run_embedded
 
-        return serve_flags(command[3:])
+        return run_embedded(service)
+    if engine == "embedded":
+        from expman.serving.server_flags import parse_flags
+        from expman.serving.workers import run_workers
+
+        flags = command[3:]
+        return run_workers(flags, parse_flags(flags))
     if engine != "docker" and service.address not in ("0.0.0.0", "::"):
         _LOGGER.warning("tensorflow_model_server cannot be bound to %s alone: it listens on all addresses of this "
                         "machine. The engines docker and embedded can.", service.address)
