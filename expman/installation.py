@@ -35,7 +35,7 @@ def program() -> str:
 
 
 def install_command(extra: str) -> str:
-    """Returns what installs the packages of an extra, such as 'ray': from the clone's pins, else those of the package's metadata."""
+    """Returns what installs the packages of an extra, such as 'ray': the clone's pins, else those of the package's metadata."""
     pins = PROJECT_FOLDER / f"requirements-{extra}.txt"
     if pins.is_file():
         return f"pip install -r {pins.name}"

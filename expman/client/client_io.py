@@ -145,8 +145,8 @@ def _called(name: str, method: Callable[..., Any], *arguments: Any, **keyword_ar
         except StopIteration:
             if name in ("getInputData", "decodeResponse"):
                 raise
-            raise UserCodeError(f"{_place(method)}: Client_IO.{name} must not raise StopIteration; only getInputData and decodeResponse "
-                                "may, to end the requests.") from None
+            raise UserCodeError(f"{_place(method)}: Client_IO.{name} must not raise StopIteration; only getInputData and "
+                                "decodeResponse may, to end the requests.") from None
 
 
 def _place(function: Callable[..., Any]) -> str:

@@ -1,5 +1,6 @@
-"""Declares every setting and every prototype of a user's files, once: the checks, the defaults, `--help` and the tables of the pages
-come from here.
+"""Declares every setting and every prototype of a user's files, once.
+
+The checks, the defaults, `--help` and the tables of the pages come from here.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ SETTINGS: tuple[Setting, ...] = (
             "any of which may be earlystopping_metric", {}),
     Setting("raw_data_filename_extension", text_or_list(), "for the user's own pipeline", ""),
     Setting("nb_train_samples", integer(minimum=0),
-            "samples of a training epoch in whole batches, each going on where the last one ended; 0: the dataset's own length", 0),
+            "samples of a training epoch in whole batches, each going on where the last one ended; 0: the dataset's own length",
+            0),
     Setting("nb_val_samples", integer(minimum=0),
             "samples of an evaluation at most, in whole batches, none twice; 0: the dataset's own length", 0),
     Setting("batch_size", integer(minimum=1), "samples of a batch"),
@@ -66,7 +68,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("predict_using_smoothed_parameters", flag(),
             "evaluate and export the exponential moving averages of the weights", True),
     Setting("weights_moving_average_decay", number(above=0, below=1), "decay of these averages, per step", 0.998),
-    Setting("early_stopping_patience", optional(integer(minimum=1)), "epochs without improvement before stopping", None, "epochs"),
+    Setting("early_stopping_patience", optional(integer(minimum=1)), "epochs without improvement before stopping", None,
+            "epochs"),
     Setting("earlystopping_metric", name(),
             "'loss' or a metric of `get_eval_metric_ops`, or NAME/… for one of validation_sets: what 'best' means", "loss"),
     Setting("earlystopping_mode", optional(choice("min", "max")),
