@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import SCRIPT, run_script
 from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
 
@@ -43,9 +44,15 @@ def op_determinism_ends_with_the_test() -> Iterator[None]:
 
 @pytest.fixture
 def script() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `experiments_manager.py` as a process of its own and waits for its end."""
+    """Runs `experiments_manager.py` as a process of its own, which has TensorFlow already, and waits for its end."""
+    return run_script
+
+
+@pytest.fixture
+def cold_script() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `experiments_manager.py` as a user does, with a new interpreter, and waits for its end."""
     def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), *map(str, arguments)], cwd=cwd,
-                              capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+                              timeout=300, check=False)
 
     return run

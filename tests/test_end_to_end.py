@@ -47,9 +47,9 @@ def predict(script, trained, port: int, *arguments: str):
     return script("--predict", "--model_dir", trained["sessionFolder"], "--port", port, *arguments)
 
 
-def test_the_served_answers_are_those_of_the_exported_model(script, trained, server):
+def test_the_served_answers_are_those_of_the_exported_model(cold_script, trained, server):
     import tensorflow as tf
-    answer = predict(script, trained, server, "--predict_stream", "-1")
+    answer = predict(cold_script, trained, server, "--predict_stream", "-1")
     assert answer.returncode == 0, answer.stderr
     signature = tf.saved_model.load(trained["last_exported_model"]).signatures["prediction"]
     expected = [float(signature(x=tf.fill([1, 3], float(number)))["prediction"][0, 0]) for number in (1, 2, 3)]

@@ -6,8 +6,6 @@ import fcntl
 import json
 import re
 import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ import numpy as np
 import pytest
 
 from expman.records.running_servers import announced, newest_server
-from tests.support.project import ROOT
+from tests.support.processes import ForkedProcess, run_script, start_script
 from tests.support.serving_models import free_port
 from tests.support.settings_files import write_experiment
 
@@ -37,18 +35,15 @@ def training(tmp_path_factory) -> tuple[Path, str]:
                                                                 "    def getInputData"),
                             ('[round(answer, 3) for answer in self.answers]',
                              '{name: [arrays[name].tolist() for arrays in self.answers] for name in self.answers[0]}'))
-    done = subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), "--usersettings", str(file)],
-                          capture_output=True, text=True, check=False)
+    done = run_script("--usersettings", file)
     assert done.returncode == 0, done.stderr
     return next((folder / "experiments").iterdir()), done.stdout
 
 
 @contextmanager
-def started(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen, str]]:
+def started(folder: Path, *flags: str) -> Iterator[tuple[ForkedProcess, str]]:
     """A server of an experiment on a free port, and the line that it printed when it was ready."""
-    command = [sys.executable, str(ROOT / "experiments_manager.py"), "--start_server", "--model_dir", str(folder),
-               "--serving_engine", "embedded", "--port", "0", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with start_script("--start_server", "--model_dir", folder, "--serving_engine", "embedded", "--port", "0", *flags) as process:
         try:
             process.stdout.readline()
             yield process, process.stdout.readline()

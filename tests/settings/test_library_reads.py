@@ -6,7 +6,6 @@ import importlib
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -18,7 +17,7 @@ from expman.errors import UserCodeError
 from expman.settings import library_reads, user_files
 from expman.settings.loading import load_settings
 from expman.settings.user_files import noticed_reads
-from tests.support.project import ROOT
+from tests.support.processes import run_script, start_script
 from tests.support.settings_files import line_of, write_experiment
 from tests.support.training_runs import read_metrics, untimed
 
@@ -58,11 +57,6 @@ def write_project(folder: Path) -> Path:
     return file
 
 
-def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), *map(str, arguments)], capture_output=True,
-                          text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory) -> Path:
     """An experiment whose project is gone."""
@@ -87,8 +81,8 @@ def test_a_training_goes_on_without_its_project(experiment, tmp_path):
 
 
 def test_the_client_finds_its_files_without_the_project(experiment):
-    with subprocess.Popen([sys.executable, str(ROOT / "experiments_manager.py"), "--start_server", "--model_dir", str(experiment),
-                           "--serving_engine", "embedded", "--port", "0"], stdout=subprocess.DEVNULL) as server:
+    with start_script("--start_server", "--model_dir", experiment, "--serving_engine", "embedded", "--port", "0",
+                      stdout=subprocess.DEVNULL) as server:
         try:
             done = run_script("--predict", "--model_dir", experiment, "--predict_stream", "-1")
         finally:

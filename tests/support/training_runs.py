@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import keras
 
-from tests.support.project import ROOT
+from tests.support.processes import ForkedProcess, run_script, start_script
 
 SLOW = ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
         "import time\n    wait = lambda x, y: (tf.py_function(lambda z: time.sleep(0.05) or z, [x], tf.float32), y)\n"
@@ -29,13 +27,12 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def start(file: Path) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, str(ROOT / "experiments_manager.py"), "--usersettings", str(file)],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background ignores it
+def start(file: Path) -> ForkedProcess:
+    """Starts a training; what it prints and its errors are one stream."""
+    return start_script("--usersettings", file, stderr=subprocess.STDOUT)
 
 
-def wait_for_epoch(experiments: Path, epoch: int, process: subprocess.Popen) -> Path:
+def wait_for_epoch(experiments: Path, epoch: int, process: ForkedProcess) -> Path:
     """Waits until the only experiment below a folder has completed some epochs; returns its folder."""
     while process.poll() is None:
         for file in experiments.glob("*/state.json"):
@@ -45,7 +42,7 @@ def wait_for_epoch(experiments: Path, epoch: int, process: subprocess.Popen) -> 
     raise AssertionError(f"training ended with {process.returncode}")
 
 
-def killed_within_an_epoch_and_restarted(experiments: Path, process: subprocess.Popen) -> tuple[Path, str]:
+def killed_within_an_epoch_and_restarted(experiments: Path, process: ForkedProcess) -> tuple[Path, str]:
     """Kills the only training below a folder within its third epoch, restarts it to its end; returns folder and log."""
     folder = wait_for_epoch(experiments, 2, process)
     while json.loads((folder / "state.json").read_text())["step_in_epoch"] == 0:
@@ -53,8 +50,7 @@ def killed_within_an_epoch_and_restarted(experiments: Path, process: subprocess.
     process.kill()
     process.communicate()
     assert json.loads((folder / "state.json").read_text())["step_in_epoch"] > 0
-    restarted = subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), "--restart_interrupted", "--model_dir",
-                                str(folder)], capture_output=True, text=True, check=False)
+    restarted = run_script("--restart_interrupted", "--model_dir", folder)
     assert restarted.returncode == 0, restarted.stderr
     return folder, restarted.stderr
 

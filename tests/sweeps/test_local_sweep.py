@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,11 +17,9 @@ import numpy as np
 import pytest
 
 import experiments_manager
-from tests.support.project import ROOT
+from tests.support.processes import start_script
 from tests.support.settings_files import write_experiment
 from tests.support.sweep_files import read_trials, write_sweep
-
-SCRIPT = str(ROOT / "experiments_manager.py")
 
 
 def sweep(file, *options):
@@ -34,8 +31,7 @@ def sweep(file, *options):
 
 
 def started_sweep(file):
-    return subprocess.Popen([sys.executable, SCRIPT, "--sweep", str(file)], cwd=ROOT, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+    return start_script("--sweep", file, stderr=subprocess.STDOUT)
 
 
 def wait_for(condition, *, seconds=120):

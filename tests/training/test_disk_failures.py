@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import tensorflow as tf
 from expman import experiment_run
 from expman.errors import ExperimentFolderError
 from expman.records.experiment_folder import ExperimentFolder
-from tests.support.project import ROOT
+from tests.support.processes import run_script
 from tests.support.settings_files import write_experiment
 from tests.support.training_runs import read_metrics
 
@@ -36,8 +35,7 @@ def addon_callbacks():
 
 
 def run(file: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), "--usersettings", str(file)],
-                          capture_output=True, text=True, check=False, timeout=300)
+    return run_script("--usersettings", file)
 
 
 def only_experiment(parent: Path) -> Path:

@@ -6,20 +6,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from expman import experiment_run
 from expman.errors import UsageError
-from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
 from tests.support.training_runs import SLOW, read_metrics, start, untimed, wait_for_epoch
 
 
-def test_a_killed_training_goes_on_from_its_folder_alone(tmp_path):
+def test_a_killed_training_goes_on_from_its_folder_alone(tmp_path, cold_script):
     source = tmp_path / "source"
     source.mkdir()
     (source / "myrates.py").write_text("RATE = 0.05\n", encoding="utf-8")
@@ -31,8 +28,7 @@ def test_a_killed_training_goes_on_from_its_folder_alone(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     shutil.rmtree(source)
-    restarted = subprocess.run([sys.executable, str(ROOT / "experiments_manager.py"), "--restart_interrupted", "--model_dir",
-                                str(folder)], capture_output=True, text=True, check=False)
+    restarted = cold_script("--restart_interrupted", "--model_dir", folder)
     assert restarted.returncode == 0, restarted.stderr
     assert "Training goes on after epoch" in restarted.stderr
     rows = read_metrics(folder)

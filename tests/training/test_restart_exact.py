@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from expman.records.experiment_folder import ExperimentFolder, exported_versions
+from tests.support.processes import ForkedProcess, run_script, start_script
 from tests.support.settings_files import write_experiment
 from tests.support.training_runs import read_metrics, untimed
 
@@ -53,29 +54,14 @@ def model(data, n_outputs, hparams):
 '''
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Starts processes that have TensorFlow imported already, in hundredths of a second."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tensorflow", "keras"])
-    return context
+def train_to_the_end(*arguments: str) -> None:
+    done = run_script(*arguments)
+    assert done.returncode == 0, done.stderr
 
 
-def command(*arguments: str) -> None:
-    import experiments_manager
-    raise SystemExit(experiments_manager.main(arguments))
-
-
-def start(processes, *arguments: str) -> multiprocessing.Process:
-    process = processes.Process(target=command, args=arguments)
-    process.start()
-    return process
-
-
-def train_to_the_end(processes, *arguments: str) -> None:
-    process = start(processes, *arguments)
-    process.join(timeout=300)
-    assert process.exitcode == 0
+def start_quiet(*arguments: str) -> ForkedProcess:
+    """Starts the script; nobody reads what it prints."""
+    return start_script(*arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def only_experiment(parent: Path) -> ExperimentFolder | None:
@@ -88,18 +74,17 @@ def newest_step(folder: ExperimentFolder | None) -> int:
     return max((int(name.removeprefix("step-")) for name in names), default=-1)
 
 
-def kill_after_some_progress(process: multiprocessing.Process, parent: Path, chance: random.Random) -> bool:
+def kill_after_some_progress(process: ForkedProcess, parent: Path, chance: random.Random) -> bool:
     """Kills at a random moment after the next checkpoint; False when the training ended before that."""
     before = newest_step(only_experiment(parent))
     wanted = before + chance.randint(1, 8)
-    while process.is_alive() and newest_step(only_experiment(parent)) < wanted:
+    while process.poll() is None and newest_step(only_experiment(parent)) < wanted:
         time.sleep(0.002)
     time.sleep(chance.uniform(0, 0.04))
-    if not process.is_alive():
+    if process.poll() is not None:
         return False
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    return process.exitcode == -signal.SIGKILL
+    process.kill()
+    return process.wait() == -signal.SIGKILL
 
 
 def final_variables(folder: ExperimentFolder) -> dict[str, np.ndarray]:
@@ -130,43 +115,40 @@ def prepare(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, processes) -> ExperimentFolder:
+def undisturbed(tmp_path_factory) -> ExperimentFolder:
     parent = tmp_path_factory.mktemp("undisturbed") / "run"
-    train_to_the_end(processes, "--usersettings", str(prepare(parent)))
+    train_to_the_end("--usersettings", str(prepare(parent)))
     folder = only_experiment(parent)
     assert [row["step"] for row in read_metrics(folder.path)] == [
         str(STEPS_PER_EPOCH * epoch) for epoch in range(1, NUM_EPOCHS + 1)]
     return folder
 
 
-def test_a_training_killed_twenty_times_ends_bit_identical(tmp_path, processes, undisturbed):
+def test_a_training_killed_twenty_times_ends_bit_identical(tmp_path, undisturbed):
     chance = random.Random(7)
     parent = tmp_path / "run"
-    process = start(processes, "--usersettings", str(prepare(parent)))
+    process = start_quiet("--usersettings", str(prepare(parent)))
     num_kills = 0
     while num_kills < NUM_KILLS and kill_after_some_progress(process, parent, chance):
         num_kills += 1
         folder = only_experiment(parent)
-        process = start(processes, "--restart_interrupted", "--model_dir", str(folder.path))
-    process.join(timeout=300)
-    assert process.exitcode == 0
+        process = start_quiet("--restart_interrupted", "--model_dir", str(folder.path))
+    assert process.wait(timeout=300) == 0
     assert num_kills >= NUM_KILLS, f"only {num_kills} kills before the end"
     assert_same_end(only_experiment(parent), undisturbed)
 
 
-def test_a_training_stopped_by_signals_ends_bit_identical(tmp_path, processes, undisturbed):
+def test_a_training_stopped_by_signals_ends_bit_identical(tmp_path, undisturbed):
     parent = tmp_path / "run"
-    process = start(processes, "--usersettings", str(prepare(parent)))
+    process = start_quiet("--usersettings", str(prepare(parent)))
     for wanted, number in ((10, signal.SIGINT), (70, signal.SIGTERM)):
         while newest_step(only_experiment(parent)) < wanted:
-            assert process.is_alive()
+            assert process.poll() is None
             time.sleep(0.002)
         os.kill(process.pid, number)
-        process.join(timeout=60)
-        assert process.exitcode == 128 + number
+        assert process.wait(timeout=60) == 128 + number
         folder = only_experiment(parent)
         assert folder.read_state()["status"] == "stopped"
-        process = start(processes, "--restart_interrupted", "--model_dir", str(folder.path))
-    process.join(timeout=300)
-    assert process.exitcode == 0
+        process = start_quiet("--restart_interrupted", "--model_dir", str(folder.path))
+    assert process.wait(timeout=300) == 0
     assert_same_end(folder, undisturbed)

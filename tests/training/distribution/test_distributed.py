@@ -21,6 +21,7 @@ from expman.tf_config import tf_config
 from expman.training.distribution.cluster import multi_worker_strategy
 from expman.training.distribution.replica_batches import part_of_batch
 from expman.training.distribution.replicas import check_replicas
+from tests.support.processes import ForkedProcess, run_python, start_script
 from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
 from tests.support.training_runs import SLOW, read_metrics, wait_for_epoch
@@ -40,8 +41,7 @@ sys.exit(experiments_manager.main(sys.argv[1:]))
 
 
 def train_on_two_devices(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", ON_TWO_DEVICES, *map(str, arguments)], cwd=ROOT, capture_output=True,
-                          text=True, timeout=300, check=False)
+    return run_python("-c", ON_TWO_DEVICES, *arguments)
 
 
 def only_experiment(parent: Path) -> Path:
@@ -59,7 +59,7 @@ def assert_same_curve(folder: Path, other: Path) -> None:
             np.testing.assert_allclose(float(row[name]), float(other_row[name]), rtol=1e-4, err_msg=name)
 
 
-def start_workers(*arguments: str | Path, logs: Path) -> list[subprocess.Popen]:
+def start_workers(*arguments: str | Path, logs: Path) -> list[ForkedProcess]:
     """Two processes on loopback; their output goes into `worker<index>.log`."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     hosts = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
@@ -68,16 +68,15 @@ def start_workers(*arguments: str | Path, logs: Path) -> list[subprocess.Popen]:
     processes = []
     for index in range(2):
         with open(logs / f"worker{index}.log", "w", encoding="utf-8") as log:
-            processes.append(subprocess.Popen(
-                [sys.executable, str(ROOT / "experiments_manager.py"), *map(str, arguments)], stdout=log,
-                stderr=subprocess.STDOUT, env={**os.environ, "TF_CONFIG": tf_config(hosts, index=index)}))
+            processes.append(start_script(*arguments, stdout=log, stderr=subprocess.STDOUT,
+                                          env={**os.environ, "TF_CONFIG": tf_config(hosts, index=index)}))
     return processes
 
 
 @pytest.fixture
-def workers() -> Iterator[list[subprocess.Popen]]:
+def workers() -> Iterator[list[ForkedProcess]]:
     """Processes put into this list do not outlive the test."""
-    started: list[subprocess.Popen] = []
+    started: list[ForkedProcess] = []
     yield started
     for process in started:
         process.kill()
