@@ -16,6 +16,7 @@ import pytest
 
 from expman.records.running_servers import announced, newest_server
 from tests.support.processes import ForkedProcess, run_script, start_script
+from tests.support.project import ROOT
 from tests.support.serving_models import free_port
 from tests.support.settings_files import write_experiment
 
