@@ -91,8 +91,8 @@ class Settings:
                 raise UserCodeError(
                     f"{self.place_of(function_name)}: {function_name} asks for {name}, but {value.reason}")
         notices = contextlib.nullcontext() if function_name in _DATA_FUNCTIONS else noticed_reads()
-        with notices, user_code(function_name, default_place=self.place_of(function_name),
-                                runs_from_copy=self.file != self.original_file):
+        with (user_code(function_name, default_place=self.place_of(function_name),
+                        runs_from_copy=self.file != self.original_file), notices):
             return function(**arguments)
 
     def user_modules(self) -> dict[str, Path]:

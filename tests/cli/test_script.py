@@ -52,6 +52,38 @@ def test_each_file_in_the_folder_is_a_command():
     assert {command.run.__module__.rpartition(".")[2] for command in COMMANDS} == files and len(COMMANDS) == len(files)
 
 
+GREET = '''
+from expman.cli.command import Command, Flag
+from expman.cli.flags import MODEL_DIR
+
+
+def run(options):
+    print(f"{options.greet}, {options.model_dir}, {options.volume}")
+    return 3
+
+
+COMMAND = Command(Flag("greet", "say something", parsing={"metavar": "TEXT"}), run, synopsis="--greet TEXT", summary="greet",
+                  position=200, required=[MODEL_DIR], optional=[Flag("volume", "how loud", because="it is loud", default=1,
+                                                                     parsing={"type": int})])
+'''
+
+
+def test_a_new_command_is_one_new_file(tmp_path, monkeypatch, capsys):
+    (tmp_path / "greet.py").write_text(GREET, encoding="utf-8")
+    monkeypatch.setattr(commands_folder, "__path__", [*commands_folder.__path__, str(tmp_path)])
+    try:
+        assert experiments_manager.main(["--greet", "hello", "--model_dir", "x"]) == 3
+        assert capsys.readouterr().out == "hello, x, 1\n"
+        assert "--greet needs --model_dir FOLDER" in refusal(capsys, ["--greet", "hello"])
+        assert "--volume goes with --greet only: it is loud" in refusal(capsys, ["--usersettings", "f", "--volume", "1"])
+        with pytest.raises(SystemExit, match="0"):
+            experiments_manager.main(["--help"])
+        told = " ".join(capsys.readouterr().out.split())
+        assert "experiments_manager --greet TEXT" in told and "--volume VOLUME with --greet: how loud" in told
+    finally:
+        sys.modules.pop("expman.cli.commands.greet", None)
+
+
 @pytest.mark.parametrize(("command", "flag"), [
     pytest.param(command, flag, id=f"{command.flag} {flag}") for command, flag in itertools.product(COMMANDS, FLAGS.values())
     if not command.takes(flag.name) and flag.name not in BY_NAME])

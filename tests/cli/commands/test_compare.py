@@ -13,8 +13,8 @@ def test_the_table_is_filtered_sorted_cut_to_columns_and_written(tmp_path, capsy
         write_experiment_files(tmp_path / "runs", number=number, session_name="line", hparams={"neurons": neurons},
                                losses=(1.0, loss))
     assert experiments_manager.main(["--compare", str(tmp_path / "runs"), "--sort", "hparams.neurons", "--filter",
-                                     "hparams.neurons > 4 and metrics.loss < 0.35", "--columns", "hparams.neurons,metrics.loss", "--csv",
-                                     str(tmp_path / "table.csv")]) == 0
+                                     "hparams.neurons > 4 and metrics.loss < 0.35", "--columns", "hparams.neurons,metrics.loss",
+                                     "--csv", str(tmp_path / "table.csv")]) == 0
     with (tmp_path / "table.csv").open(newline="") as stream:
         rows = list(csv.reader(stream))
     assert [row[:2] for row in rows] == [["hparams.neurons", "metrics.loss"], ["8", "0.2"], ["16", "0.1"]]
