@@ -21,6 +21,7 @@ from expman.settings.class_weights import restored
 from expman.settings.data_statistics import restore_statistics, statistics_of
 from expman.settings.loading import Settings, load_settings
 from expman.settings.user_files import keep_files, shown_file, warn_of_changed_files
+from expman.settings.user_imports import imports_of_experiment
 from expman.settings.user_module import UserModule
 from expman.tracking.background_mirror import mirrored
 from expman.tracking.run_content import experiment_name
@@ -61,6 +62,7 @@ class TrialOverrides:
             lambda progress: TrackerLogging(log=log, progress=progress)))
 
 
+@imports_of_experiment()
 def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] | None = None,
           hparams_origin: str = "command line", trial: TrialOverrides | None = None) -> dict[str, Any]:
     """Trains a new experiment.
@@ -96,6 +98,7 @@ def train(settings_file: str | os.PathLike[str], *, hparams: Mapping[str, Any] |
     return _result(folder, progress)
 
 
+@imports_of_experiment()
 def restart(model_dir: str | os.PathLike[str], *, num_epochs: int | None = None,
             trial: TrialOverrides | None = None) -> dict[str, Any]:
     """Goes on with an interrupted experiment, from its folder alone.

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expman import PROJECT_FOLDER
 from expman.errors import Problem, SettingsError, UserCodeError
 from expman.settings import contract
 from expman.settings.hparams import HparamsOverrides
@@ -19,12 +17,11 @@ from expman.settings.keras_loss import as_total_loss
 from expman.settings.mentioned_files import mentioned_files
 from expman.settings.settings_check import check_settings
 from expman.settings.user_files import named_files, noticed_reads, read_files_below
+from expman.settings.user_imports import SHIPPED, begin_imports, imports_of_model_file, modules_of_user
 from expman.settings.user_module import UserModule, user_code
 from expman.settings.user_traceback import is_user_file
 from expman.settings.zoo_models import ZOO_FOLDER, zoo_file, zoo_name
 
-_PROJECT_FILES = ("expman", "model_zoo", "data_pipelines", "experiments_manager.py", "experiments_settings_checker.py",
-                  "DataProvider_input_pipeline.py")
 _PROTOTYPES = {prototype.name: prototype for prototype in (*contract.PROTOTYPES, contract.MODEL_PROTOTYPE)}
 
 _DATA_FUNCTIONS = ("get_input_pipeline_train_val", "get_input_pipeline_serving", "Client_IO")  # what they read is data
@@ -97,18 +94,7 @@ class Settings:
 
     def user_modules(self) -> dict[str, Path]:
         """The modules that the user's files have imported from beside or below them: relative path → file."""
-        executed = {self.file.resolve(), self.model_file.resolve()}
-        roots = self._folders()
-        modules = {}
-        for module in list(sys.modules.values()):
-            name = getattr(module, "__file__", None) or ""
-            if not name.endswith(".py") or not is_user_file(name):
-                continue
-            file = Path(name).resolve()
-            if file in executed or _ships_with_project(file):
-                continue
-            modules.update({str(file.relative_to(root)): file for root in roots if file.is_relative_to(root)})
-        return modules
+        return modules_of_user(self._folders(), except_for=[self.file.resolve(), self.model_file.resolve()])
 
     @property
     def data_folders(self) -> dict[str, str]:
@@ -122,8 +108,7 @@ class Settings:
         """
         data = [Path(folder) for folder in (self.workingFolder, *self.data_folders.values())
                 if folder and not any(own.is_relative_to(Path(folder).resolve()) for own in self._folders())]
-        shipped = [PROJECT_FOLDER / entry for entry in _PROJECT_FILES]
-        read = read_files_below(self._folders(), except_below=[*data, *shipped], others=self._files_of_client())
+        read = read_files_below(self._folders(), except_below=[*data, *SHIPPED], others=self._files_of_client())
         return read | self.named_files(place=str(self.file))
 
     def _files_of_client(self) -> list[Path]:
@@ -168,7 +153,7 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
     source = UserModule(Path(file), described_as="settings file")
     original = Path(original_file or file)
     hparams = HparamsOverrides(overrides or {}, origin=origin)
-    _make_importable([*import_folders, original.resolve().parent])
+    begin_imports([*import_folders, original.resolve().parent])
     namespace = source.execute(module_name="experiment_settings", shown_file=original, hooks={"hparams": hparams.apply})
     hparams.check_all_used(namespace.get("hparams"), file=str(file))
 
@@ -219,9 +204,14 @@ def _find_model_file(namespace: Mapping[str, Any], *, source: Path, original: Pa
 
 def _load_model(path: Path, *, shown_file: Path | None) -> Callable[..., Any]:
     source = UserModule(path, described_as="model file")
-    if path.parent != ZOO_FOLDER:  # which imports all of its own as model_zoo.…; its `layers` must not hide the user's
-        _make_importable([path.resolve().parent])
-    namespace = source.execute(module_name="experiment_model", shown_file=shown_file)
+    # The zoo imports all of its own as model_zoo.…; its `layers` must not hide the user's.
+    folders = [] if path.parent == ZOO_FOLDER else [path.resolve().parent]
+    with imports_of_model_file(folders, imported_names=source.imported_names()) as conflicts:
+        namespace = source.execute(module_name="experiment_model", shown_file=shown_file)
+    if conflicts:
+        raise SettingsError([Problem(str(path), f"the model file imports {other}, and the settings file {own}: an experiment "
+                                                "holds only one module of a name. Rename one of the two.")
+                             for own, other in conflicts])
     prototype = contract.MODEL_PROTOTYPE
     if prototype.name not in namespace:
         raise SettingsError([Problem(str(path), f"the model file defines no `model`. Write `def model("
@@ -231,14 +221,3 @@ def _load_model(path: Path, *, shown_file: Path | None) -> Callable[..., Any]:
         line = source.lines_of_names().get(prototype.name, 1)
         raise SettingsError([Problem(f"{path}:{line}", f"{prototype.name} {error}")])
     return namespace[prototype.name]
-
-
-def _make_importable(folders: Iterable[Path]) -> None:
-    """Puts folders first on the import path, in their order."""
-    wanted = list(dict.fromkeys(map(str, folders)))
-    sys.path[:] = [*wanted, *(entry for entry in sys.path if entry not in wanted)]
-
-
-def _ships_with_project(file: Path) -> bool:
-    """True for what every user of this project has, so that it need not travel with an experiment."""
-    return any(file.is_relative_to(PROJECT_FOLDER / entry) for entry in _PROJECT_FILES)

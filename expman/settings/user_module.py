@@ -99,6 +99,13 @@ class UserModule:
             exec(code, module.__dict__)  # the user's own file is meant to be executed
         return module.__dict__
 
+    def imported_names(self) -> set[str]:
+        """Returns the top-level names of the modules that the file imports, wherever in it."""
+        names = {alias.name for node in ast.walk(self._tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in ast.walk(self._tree)
+                  if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+        return {name.partition(".")[0] for name in names}
+
     def lines_of_names(self) -> dict[str, int]:
         """The line on which each name of the module was last bound; imported names are not his own and left out."""
         lines: dict[str, int] = {}

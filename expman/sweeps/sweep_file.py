@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import Problem, SettingsError
+from expman.settings.user_imports import begin_imports
 from expman.settings.user_module import UserModule
 from expman.settings.vocabulary import (
     REQUIRED,
@@ -98,8 +99,7 @@ def load_sweep(file: str | os.PathLike[str]) -> Sweep:
         UserExceptionError: the file raised while it was executed.
     """
     source = UserModule(Path(file), described_as="sweep file")
-    folder = str(source.path.resolve().parent)
-    sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]  # for what lies beside it
+    begin_imports([source.path.resolve().parent])
     namespace = source.execute(module_name="experiment_sweep")
     problems = _problems(namespace, lines=source.lines_of_names(), file=source.path)
     if problems:

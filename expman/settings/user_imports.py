@@ -1,0 +1,210 @@
+"""Gives each experiment modules of its own, although all experiments of a process share `sys.modules` and `sys.path`.
+
+An experiment has its turn from the loading of its settings file to the loading of the next one. It imports afresh whatever
+lies below its folders, as it would in a process of its own; when its turn ends, the caller's own modules are back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.machinery
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from expman import PROJECT_FOLDER
+from expman.settings.user_traceback import is_user_file
+
+_PROJECT_FILES = ("expman", "model_zoo", "data_pipelines", "experiments_manager.py", "experiments_settings_checker.py",
+                  "DataProvider_input_pipeline.py")
+_NEVER_MOVED = ("__main__", "__mp_main__")
+_SOURCE_SUFFIXES = (".py", ".pyc")
+SHIPPED = tuple(PROJECT_FOLDER / entry for entry in _PROJECT_FILES)
+"""What every user of this project has, so that it need not travel with an experiment."""
+
+
+class _Turn:
+    """What the experiment whose turn it is changes in `sys.path` and `sys.modules`.
+
+    Attributes:
+        folders: those that it has put first, resolved.
+    """
+
+    def __init__(self) -> None:
+        self.folders: list[Path] = []
+        self._path = list(sys.path)
+        self._of_caller = {id(module): module for module in list(sys.modules.values())}  # holds them, so that no id returns
+        self._set_aside: dict[str, ModuleType] = {}
+
+    def put_first(self, folders: Iterable[Path]) -> dict[str, ModuleType]:
+        """Lets imports look into some folders first, and sets the modules of the caller aside that stand in the way.
+
+        Returns:
+            The modules of the experiment itself that stand in the way, which are taken out of `sys.modules`, too.
+        """
+        importlib.invalidate_caches()
+        wanted = list(dict.fromkeys(folder.resolve() for folder in folders))
+        entries = list(map(str, wanted))
+        sys.path[:] = [*entries, *(entry for entry in sys.path if entry not in entries)]
+        self.folders = [*wanted, *(folder for folder in self.folders if folder not in wanted)]
+        in_the_way = {name: module for name, module in _modules_below(wanted).items() if self._is_of_caller(module)}
+        in_the_way |= _modules_shadowed_by(wanted)
+        for name in in_the_way:
+            del sys.modules[name]
+        own = {name: module for name, module in in_the_way.items() if not self._is_of_caller(module)}
+        self._set_aside |= {name: module for name, module in in_the_way.items() if name not in own}
+        return own
+
+    def end(self) -> None:
+        """Forgets what the experiment has imported, and gives back what was there before it."""
+        came_with_it = [Path(entry).resolve() for entry in sys.path if entry and entry not in self._path]
+        for name, module in _modules_below([*self.folders, *came_with_it]).items():
+            if not self._is_of_caller(module):
+                del sys.modules[name]
+        sys.modules.update(self._set_aside)
+        sys.path[:] = [entry for entry in self._path if entry in sys.path]
+
+    def _is_of_caller(self, module: ModuleType) -> bool:
+        return id(module) in self._of_caller
+
+
+_TURNS: list[_Turn] = []  # of the process, as `sys.modules` is; one at most
+
+
+def begin_imports(folders: Iterable[Path]) -> None:
+    """Ends the turn of the experiment before, and lets imports look into some folders first, in their order."""
+    end_imports()
+    _TURNS.append(_Turn())
+    _TURNS[-1].put_first(folders)
+
+
+def end_imports() -> None:
+    """Forgets what the last experiment has imported, and gives back `sys.path` and the modules that stood in its way."""
+    if _TURNS:
+        _TURNS.pop().end()
+
+
+@contextlib.contextmanager
+def imports_of_experiment() -> Iterator[None]:
+    """Ends the turn of the experiment that is loaded in the context, so that the caller's imports are his again; also a
+    decorator.
+    """
+    try:
+        yield
+    finally:
+        end_imports()
+
+
+@contextlib.contextmanager
+def imports_of_model_file(folders: Sequence[Path], *, imported_names: Iterable[str]) -> Iterator[list[tuple[Path, Path]]]:
+    """Lets a model file import from some folders first while it is executed, also what the settings file has of the same name.
+
+    Arguments:
+        folders: that of the model file, or none.
+        imported_names: the top-level names that the model file imports, wherever in it.
+
+    Gives a list which at the end holds the pairs of files (of the settings file, of the model file) that have the same name
+    and other contents, and are both imported: an experiment can hold only one of them.
+    """
+    if not _TURNS:
+        begin_imports([])
+    of_settings = _TURNS[-1].put_first(folders)
+    conflicts: list[tuple[Path, Path]] = []
+    try:
+        yield conflicts
+    finally:
+        conflicts += _conflicts(of_settings, folders=folders, imported_names=set(imported_names))
+        sys.modules.update(of_settings)
+
+
+def modules_of_user(folders: Iterable[Path], *, except_for: Iterable[Path]) -> dict[str, Path]:
+    """Returns the files of imported modules that lie below some folders and do not ship with this project.
+
+    Arguments:
+        folders: resolved.
+        except_for: resolved files to leave out.
+
+    Returns:
+        The path relative to the folder → the file.
+    """
+    excluded, roots = set(except_for), list(folders)
+    files = {}
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None) or ""
+        if not name.endswith(".py") or not is_user_file(name):
+            continue
+        file = Path(name).resolve()
+        if file not in excluded and not _ships_with_project(file):
+            files.update({str(file.relative_to(root)): file for root in roots if file.is_relative_to(root)})
+    return files
+
+
+def _modules_below(folders: list[Path]) -> dict[str, ModuleType]:
+    """Returns the imported modules of the user that lie below some folders; packages with native code, which cannot be imported
+    twice, are left out.
+    """
+    found = {name: module for name, module in list(sys.modules.items())
+             if name not in _NEVER_MOVED and _lie_below(_places(module), folders)}
+    native = {name.partition(".")[0] for name, module in found.items() if not _is_source(module)}
+    return {name: module for name, module in found.items() if name.partition(".")[0] not in native}
+
+
+def _modules_shadowed_by(folders: list[Path]) -> dict[str, ModuleType]:
+    """Returns the modules of the user from elsewhere, with their submodules, that an import would find in the folders now."""
+    shadowed = set()
+    for name, module in list(sys.modules.items()):
+        places = _places(module)
+        if "." in name or name in _NEVER_MOVED or not places or _lie_below(places, folders):
+            continue
+        found = importlib.machinery.PathFinder.find_spec(name, sys.path)
+        if found is not None and _lie_below(_places_of_spec(found), folders):
+            shadowed.add(name)
+    return {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in shadowed}
+
+
+def _conflicts(of_settings: Mapping[str, ModuleType], *, folders: Iterable[Path], imported_names: set[str]
+               ) -> list[tuple[Path, Path]]:
+    conflicts = []
+    for name, module in of_settings.items():
+        other = sys.modules.get(name)
+        if other is None and name not in imported_names:
+            continue
+        found = importlib.machinery.PathFinder.find_spec(name, list(map(str, folders))) if other is None else other.__spec__
+        own_file, other_file = getattr(module, "__file__", None), found.origin if found else None
+        if own_file and other_file and Path(own_file).read_bytes() != Path(other_file).read_bytes():
+            conflicts.append((Path(own_file), Path(other_file)))
+    return conflicts
+
+
+def _lie_below(places: Iterable[Path], folders: Iterable[Path]) -> bool:
+    return any(place.is_relative_to(folder) for place in places for folder in folders)
+
+
+def _places(module: ModuleType) -> list[Path]:
+    """Returns the file of a module of the user, the folders of a package without `__init__.py`; [] for any other module."""
+    file = getattr(module, "__file__", None)
+    if file:
+        path = Path(file).resolve()
+        return [path] if is_user_file(file) and not _ships_with_project(path) else []
+    return [path for place in getattr(module, "__path__", []) if (path := Path(place).resolve()).is_dir()
+            and _is_folder_of_user(path)]
+
+
+def _is_folder_of_user(folder: Path) -> bool:
+    return not _ships_with_project(folder) and any(is_user_file(str(file)) for file in folder.iterdir() if file.is_file())
+
+
+def _places_of_spec(spec: importlib.machinery.ModuleSpec) -> list[Path]:
+    if spec.origin and spec.has_location:
+        return [Path(spec.origin).resolve()]
+    return [Path(place).resolve() for place in spec.submodule_search_locations or []]
+
+
+def _is_source(module: ModuleType) -> bool:
+    return (getattr(module, "__file__", None) or ".py").endswith(_SOURCE_SUFFIXES)
+
+
+def _ships_with_project(file: Path) -> bool:
+    return any(file.is_relative_to(entry) for entry in SHIPPED)
