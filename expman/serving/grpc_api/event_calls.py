@@ -4,9 +4,7 @@
 from thread to thread, each of which takes longer than a small model computes. Here gRPC's thread passes the request on itself.
 A server that does nothing answers more than twice as many requests so (docs/serving_speed.md).
 
-grpcio has no public interface for this. What is used of its inner parts is what its own server does with them in version 1.85.1:
-registered methods, whose events a callable as tag receives. `has_event_calls` tells whether they are there; without them the
-methods work as handlers, only slower.
+`grpcio_internals` tells which versions of grpcio can do this; with the others the methods work as handlers, only slower.
 """
 
 from __future__ import annotations
@@ -18,25 +16,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
-from grpc import _server
-from grpc._cython import cygrpc
 
+from expman.serving.grpc_api.grpcio_internals import (
+    InnerCall,
+    Outcome,
+    ServerEvents,
+    brings_call,
+    received_message,
+    was_cancelled,
+)
 from expman.wire.status import Code
 
 _LOGGER = logging.getLogger(__name__)
 
-_NO_FLAGS = 0
-# What an event of gRPC's queue answers: the call that is over, if one is, and functions to be called.
-_Outcome = tuple[Any, tuple[Callable[[], None], ...]]
-_GOES_ON: _Outcome = (None, ())
-
-
-def has_event_calls(server: grpc.Server) -> bool:
-    """Whether this version of grpcio has what `EventMethods` needs."""
-    return (all(hasattr(server, name) for name in ("_state", "_cy_server"))
-            and all(hasattr(server._state, name) for name in ("completion_queue", "lock", "rpc_states", "server", "stage"))
-            and all(hasattr(server._cy_server, name) for name in ("register_method", "request_registered_call"))
-            and hasattr(_server, "_ServerStage"))
+_GOES_ON: Outcome = (None, ())
 
 
 class EventMethods:
@@ -49,9 +42,10 @@ class EventMethods:
     """
 
     def __init__(self, server: grpc.Server, methods: Mapping[str, Callable[[bytes, EventCall], None]]) -> None:
-        self._arrivals = [_Arrival(server._state, path, begin) for path, begin in methods.items()]
+        events = ServerEvents(server)
+        self._arrivals = [_Arrival(events, path, begin) for path, begin in methods.items()]
         for path in methods:
-            server._cy_server.register_method(path)
+            events.register(path)
 
     def start(self) -> None:
         """Takes calls; the server must have been started."""
@@ -62,41 +56,33 @@ class EventMethods:
 class _Arrival:
     """Waits for the calls of one method, until the server stops."""
 
-    def __init__(self, state: Any, path: str, begin: Callable[[bytes, EventCall], None]) -> None:
-        self._state, self._path, self._begin = state, path, begin
+    def __init__(self, events: ServerEvents, path: str, begin: Callable[[bytes, EventCall], None]) -> None:
+        self._events, self._path, self._begin = events, path, begin
 
     def start(self) -> None:
-        self._state.rpc_states.add(self)
-        self._wait_for_next()
+        self._events.keep(self)
+        self._events.take_next_call(self._path, self._come)
 
-    def _wait_for_next(self) -> bool:
-        state = self._state
-        with state.lock:
-            if state.stage is not _server._ServerStage.STARTED:
-                return False
-            state.server.request_registered_call(state.completion_queue, state.completion_queue, self._path, self._come)
-            return True
-
-    def _come(self, event: Any) -> _Outcome:
-        if event.success:
-            call = EventCall(event, self._begin)
-            self._state.rpc_states.add(call)
+    def _come(self, event: Any) -> Outcome:
+        if brings_call(event):
+            call = EventCall(InnerCall(event), self._begin)
+            self._events.keep(call)
             call.receive()
-        return _GOES_ON if self._wait_for_next() else (self, ())
+        return _GOES_ON if self._events.take_next_call(self._path, self._come) else (self, ())
 
 
 class EventCall:
     """A call that has come in; see `Call`.
 
     Arguments:
-        event: of gRPC, with the call.
+        call: as gRPC has it.
         begin: takes the request.
     """
 
-    __slots__ = ("_begin", "_call", "_deadline", "_is_cancelled", "_lock", "_num_due", "_on_cancelled")
+    __slots__ = ("_begin", "_call", "_is_cancelled", "_lock", "_num_due", "_on_cancelled")
 
-    def __init__(self, event: Any, begin: Callable[[bytes, EventCall], None]) -> None:
-        self._call, self._deadline, self._begin = event.call, event.call_details.deadline, begin
+    def __init__(self, call: InnerCall, begin: Callable[[bytes, EventCall], None]) -> None:
+        self._call, self._begin = call, begin
         self._is_cancelled = False
         self._lock: threading.Lock | None = None  # From `keep` on.
         self._num_due = 0  # Operations of a kept call that have not ended yet.
@@ -104,13 +90,13 @@ class EventCall:
 
     def receive(self) -> None:
         """Waits for the request."""
-        self._call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), self._received)
+        self._call.receive(self._received)
 
     def keep(self) -> None:
         """Lets the call be answered later, and from another thread; to be called in gRPC's thread."""
         self._lock = threading.Lock()
         self._num_due = 1
-        self._call.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), self._closed)
+        self._call.watch(self._closed)
 
     def when_cancelled(self, function: Callable[[], None]) -> None:
         """Has a function called, once, when a call that is kept is cancelled or its deadline is over."""
@@ -121,34 +107,41 @@ class EventCall:
             function()
 
     def time_remaining(self) -> float | None:
-        """Seconds until the deadline; None: there is none."""
-        return None if self._deadline == float("inf") else max(0.0, self._deadline - time.time())
+        """Returns the seconds until the deadline; None: there is none."""
+        deadline = self._call.deadline
+        return None if deadline == float("inf") else max(0.0, deadline - time.time())
 
     def is_active(self) -> bool:
-        """Whether somebody waits for the answer."""
+        """Returns True while somebody waits for the answer."""
         return not self._is_cancelled
 
     def finish(self, answer: bytes) -> None:
         """Answers."""
-        self._end(cygrpc.SendInitialMetadataOperation((), _NO_FLAGS), cygrpc.SendMessageOperation(answer, _NO_FLAGS),
-                  cygrpc.SendStatusFromServerOperation((), cygrpc.StatusCode.ok, b"", _NO_FLAGS))
+        if self._lock is None:
+            self._call.finish(answer, self._ended, watches=True)
+            return
+        with self._lock:
+            if self._begins_operation():
+                self._call.finish(answer, self._ended, watches=False)
 
     def fail(self, code: Code, message: str) -> None:
         """Ends with a status."""
-        self._end(cygrpc.SendInitialMetadataOperation((), _NO_FLAGS),
-                  cygrpc.SendStatusFromServerOperation((), int(code), message.encode("utf-8"), _NO_FLAGS))
-
-    def _end(self, *operations: Any) -> None:
         if self._lock is None:
-            self._call.start_server_batch((*operations, cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)), self._ended)
+            self._call.fail(int(code), message, self._ended, watches=True)
             return
         with self._lock:
-            if not self._is_cancelled:  # Else gRPC may have forgotten the call.
-                self._num_due += 1
-                self._call.start_server_batch(operations, self._ended)
+            if self._begins_operation():
+                self._call.fail(int(code), message, self._ended, watches=False)
 
-    def _received(self, event: Any) -> _Outcome:
-        request = event.batch_operations[0].message()
+    def _begins_operation(self) -> bool:
+        """Counts one more operation of a kept call; False when it is cancelled, since gRPC may have forgotten it then."""
+        if self._is_cancelled:
+            return False
+        self._num_due += 1
+        return True
+
+    def _received(self, event: Any) -> Outcome:
+        request = received_message(event)
         if request is None:
             self.fail(Code.UNIMPLEMENTED, "the method requires exactly one request message.")
             return _GOES_ON
@@ -160,14 +153,14 @@ class EventCall:
             self.fail(Code.INTERNAL, "the request failed on the server, whose log has the details")
         return _GOES_ON
 
-    def _closed(self, event: Any) -> _Outcome:
+    def _closed(self, event: Any) -> Outcome:
         with self._lock:
-            self._is_cancelled = bool(event.batch_operations[0].cancelled())
+            self._is_cancelled = was_cancelled(event)
             over = self._one_less()
             on_cancelled = self._on_cancelled if self._is_cancelled else None
         return over, (() if on_cancelled is None else (on_cancelled,))
 
-    def _ended(self, _: Any) -> _Outcome:
+    def _ended(self, _: Any) -> Outcome:
         if self._lock is None:
             return self, ()
         with self._lock:

@@ -12,7 +12,8 @@ from grpc_health.v1 import health, health_pb2
 
 from expman.errors import ServingError
 from expman.serving.endpoint import available_port, endpoint
-from expman.serving.grpc_api.event_calls import EventMethods, has_event_calls
+from expman.serving.grpc_api.event_calls import EventMethods
+from expman.serving.grpc_api.grpcio_internals import missing_names
 from expman.serving.grpc_api.health_handler import health_handler
 from expman.serving.grpc_api.pool_handlers import pool_handlers
 from expman.serving.grpc_api.predict_method import predict_method
@@ -72,13 +73,13 @@ class GrpcServer:
         self._server = grpc.server(threads, options=list(arguments.items()))
         methods = service_methods(inference, predict=predict_method(inference))
         self._event_methods: EventMethods | None = None
-        if has_event_calls(self._server):
+        if missing := missing_names(self._server):
+            _LOGGER.warning("grpcio %s lacks %s: requests pass through its own threads, and small models answer fewer of them a "
+                            "second than with the version of requirements.txt", grpc.__version__, ", ".join(missing))
+            self._server.add_generic_rpc_handlers(pool_handlers(methods))
+        else:
             self._event_methods = EventMethods(self._server, {
                 path: functools.partial(method.begin, threads=threads) for path, method in methods.items()})
-        else:
-            _LOGGER.info("grpcio %s passes requests on through its own threads only: small models answer fewer requests a "
-                         "second than with the version of requirements.txt", grpc.__version__)
-            self._server.add_generic_rpc_handlers(pool_handlers(methods))
         self._health = health.HealthServicer()
         if options.has_health_service:
             self._server.add_generic_rpc_handlers([health_handler(self._health)])

@@ -13,7 +13,6 @@ import tensorflow as tf
 from google.protobuf.message import Message
 
 from expman.serving.batching.batching_parameters import BatchingParameters
-from expman.serving.grpc_api.event_calls import has_event_calls
 from tests.support.serving_models import (
     OfficialClient,
     noted_threads_of_runs,
@@ -44,23 +43,12 @@ def threads_of_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def without_event_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with a version of grpcio that has nothing but its public interface."""
-    monkeypatch.setattr("expman.serving.grpc_api.grpc_server.has_event_calls", lambda server: False)
+    monkeypatch.setattr("expman.serving.grpc_api.grpc_server.missing_names", lambda server: ["a name"])
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         time.sleep(0.01)
-
-
-def test_required_version_of_grpcio_passes_requests_on_as_events() -> None:
-    assert has_event_calls(grpc.server(None))
-
-
-@pytest.mark.parametrize("missing", ["_state", "_cy_server"])
-def test_version_of_grpcio_without_the_inner_parts_is_recognised(missing: str) -> None:
-    server = grpc.server(None)
-    delattr(server, missing)
-    assert not has_event_calls(server)
 
 
 @pytest.mark.parametrize("way", ["events", "pool"])
