@@ -20,7 +20,8 @@ ROOMS = (
     ("experiment_run",),
     ("tracking", "training", "client"),
     ("export", "serving", "reports"),
-    ("runtimes", "settings", "records"),
+    ("runtimes", "records"),
+    ("settings",),
     ("wire",),
     ("errors", "installation", "tf_config"),
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentFolderError
+from expman.records import identity_format
 
 _LOGGER = logging.getLogger(__name__)
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._=-]+")
@@ -104,11 +105,20 @@ class ExperimentFolder:
         return folder
 
     def read_identity(self) -> dict[str, Any]:
-        """Returns the experiment's identity, which is written once, when training starts."""
-        return read_json(self.identity_file)
+        """Returns the identity of the experiment, which is written once, when training starts.
+
+        What an older program did not write yet has its default.
+
+        Raises:
+            ExperimentFolderError: the file is missing or damaged, or of a newer format.
+        """
+        identity = identity_format.completed(read_json(self.identity_file), source=str(self.identity_file))
+        if not isinstance(identity.get("settings"), Mapping):
+            raise ExperimentFolderError(f"{self.identity_file} holds no settings. Restore it from a copy, or train anew.")
+        return identity
 
     def write_identity(self, identity: Mapping[str, Any]) -> None:
-        write_json(self.identity_file, identity)
+        write_json(self.identity_file, identity_format.numbered(identity))
 
     def read_state(self) -> dict[str, Any]:
         """Returns how far the experiment is: status, epoch, step, best value …; {} before the first write."""

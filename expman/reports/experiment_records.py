@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentFolderError
+from expman.records import identity_format
 from expman.records.experiment_folder import ExperimentFolder, exported_versions, read_json
 from expman.reports.metrics_table import MetricsTable, MetricsTableError, read_metrics_table
 
@@ -149,7 +150,7 @@ def read_record(path: str | os.PathLike[str]) -> ExperimentRecord:
     trial = _read_object(files.trial_file, faults) if files.trial_file.exists() else {}
     has_identity, has_state = files.identity_file.exists(), files.state_file.exists()
     is_before_training = bool(trial) and (not has_identity or trial.get("status") == "failed")
-    identity = _read_object(files.identity_file, faults) if has_identity or not is_before_training else {}
+    identity = _read_identity(files.identity_file, faults) if has_identity or not is_before_training else {}
     state = _read_object(files.state_file, faults) if has_state else {}
     is_live = (state.get("status") == "training" or not has_state) and files.is_being_trained()
     if not (has_state or is_live or is_before_training):
@@ -159,6 +160,16 @@ def read_record(path: str | os.PathLike[str]) -> ExperimentRecord:
     metrics_table = _read_metrics(files, state=state, faults=faults)
     return ExperimentRecord(files=files, identity=identity, state=state, trial=trial, is_live=is_live,
                             metrics_table=metrics_table, faults=tuple(faults))
+
+
+def _read_identity(path: Path, faults: list[str]) -> dict[str, Any]:
+    """The content of `experiment.json`, completed; {} and a line in `faults` when it cannot be used."""
+    content = _read_object(path, faults)
+    try:
+        return identity_format.completed(content, source=path.name) if content else {}
+    except ExperimentFolderError as error:
+        faults.append(str(error))
+        return {}
 
 
 def _read_object(path: Path, faults: list[str]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_without_a_seed_the_first_batches_are_not_compared(tmp_path, caplog):
 def write_identity(path: Path) -> ExperimentFolder:
     folder = ExperimentFolder(path / "experiment")
     folder.path.mkdir()
-    folder.write_identity({"name": "a"})
+    folder.write_identity({"name": "a", "settings": {}})
     return folder
 
 

@@ -104,7 +104,7 @@ def test_a_server_of_another_kind_is_told():
     ("pruned", "pruned", ("KILLED", "pruned")),
     ("training", "failed", ("FAILED", "failed")), ("stopped", "failed", ("FAILED", "failed"))])
 def test_the_status_of_the_run_tells_how_the_training_ended(tmp_path, state, trial, expected):
-    (tmp_path / "experiment.json").write_text("{}")
+    (tmp_path / "experiment.json").write_text('{"settings": {}}')
     (tmp_path / "state.json").write_text(json.dumps({"status": state, "stop_reason": "why"}))
     if trial:
         (tmp_path / "trial.json").write_text(json.dumps({"status": trial, "reason": "why"}))

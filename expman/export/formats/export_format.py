@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from expman.errors import ExportError
+from expman.installation import install_command
 
 if TYPE_CHECKING:
     from expman.export.served_model import ServedModel
@@ -32,7 +33,7 @@ class ExportFormat(ABC):
 
     Attributes:
         required_modules: importable names that the format needs and that the project itself does not.
-        extra: the project's extra that installs them, e.g. 'optimise'.
+        extra: the project's extra that installs them, e.g. 'optimise'; '' when none does.
         relative_tolerance: by how much an answer may differ from that of the model in memory, relative to the largest value
             of the output.
     """
@@ -70,7 +71,7 @@ class ExportFormat(ABC):
         """Raises ExportError with the line that installs what the format needs, where that is missing."""
         missing = [name for name in self.required_modules if importlib.util.find_spec(name) is None]
         if missing:
-            remedy = f"pip install 'expman[{self.extra}]'" if self.extra else f"pip install {' '.join(missing)}"
+            remedy = install_command(self.extra) if self.extra else f"pip install {' '.join(missing)}"
             raise ExportError(f"The format '{_name_of(self)}' needs {', '.join(missing)}, not installed here. Run `{remedy}`.")
 
 

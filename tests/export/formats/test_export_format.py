@@ -101,7 +101,7 @@ def test_its_own_reason_against_a_model_reaches_the_user_and_leaves_nothing(add_
 
 
 @pytest.mark.parametrize(("declared", "remedy"), [
-    ('    extra = "optimise"', r"needs surely_not_installed, not installed here. Run `pip install 'expman\[optimise\]'`."),
+    ('    extra = "ray"', r"needs surely_not_installed, not installed here. Run `pip install .*ray.*`."),
     ("", "Run `pip install surely_not_installed`.")])
 def test_what_a_format_lacks_is_told_with_the_line_that_installs_it(add_format, declared, remedy):
     text = NUMPY_AFFINE.replace("(ExportFormat):\n",
