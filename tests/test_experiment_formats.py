@@ -23,6 +23,7 @@ from tests.support.project import ROOT
 
 FORMAT_1 = ROOT / "tests" / "data" / "experiment_format_1"
 KINDS = ("format 1", "older than the numbers")
+YOUNGER_PARTS = ("format", "user_files", "data_statistics", "baseline")
 
 
 def copy_of(kind, parent):
@@ -30,7 +31,7 @@ def copy_of(kind, parent):
     folder = Path(shutil.copytree(FORMAT_1, parent / kind.replace(" ", "_")))
     if kind != "format 1":
         change_identity(folder, lambda identity: {
-            **{name: value for name, value in identity.items() if name not in ("format", "user_files", "data_statistics", "baseline")},
+            **{name: value for name, value in identity.items() if name not in YOUNGER_PARTS},
             "settings": {name: value for name, value in identity["settings"].items() if name not in default_settings()}})
     return folder
 

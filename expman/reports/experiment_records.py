@@ -22,7 +22,7 @@ SETTINGS_OF_DATA = ("raw_data_dir_train", "raw_data_dir_val")
 
 @dataclass
 class ExperimentRecord:
-    """What the plain files of one experiment say.
+    """The content of one experiment's plain files.
 
     Attributes:
         files: the experiment's folder.
@@ -65,7 +65,7 @@ class ExperimentRecord:
 
     @cached_property
     def reason(self) -> str:
-        """Why it is in this state, as far as a file tells."""
+        """The reason of the status, as far as a file tells."""
         if self.faults:
             return "; ".join(self.faults)
         return str(self.trial.get("reason") or self.state.get("stop_reason") or "")

@@ -54,7 +54,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def field_value(record: ExperimentRecord, name: str) -> Any:
-    """What an experiment has under a known name; None when it has no such thing."""
+    """Returns the value that an experiment has under a known name; None when it has no such thing."""
     group, rest = split_name(name)
     return getattr(record, group).get(rest) if group else FIELDS[name].value(record)
 

@@ -81,7 +81,7 @@ def _padded(cell: str, column: TableColumn) -> str:
 
 
 def _num_fitting(widths: Sequence[int], *, room: int) -> int:
-    """How many columns from the left fit."""
+    """Returns the number of columns from the left that fit."""
     used = -_COLUMN_GAP
     for index, width in enumerate(widths):
         used += _COLUMN_GAP + width

@@ -21,7 +21,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """Where and how a model runs.
+    """Options of a model's session: devices, threads, memory.
 
     Attributes:
         on_gpu: False keeps to the CPU.
@@ -46,7 +46,7 @@ class SessionOptions:
 
     @property
     def in_callers_thread(self) -> bool:
-        """Whether runs that need no other thread stay in that of the request."""
+        """True when runs that need no other thread stay in that of the request."""
         threads = config_pb2.ConfigProto.FromString(self.base_config).inter_op_parallelism_threads
         return self.inter_op_threads < 0 and threads <= 0
 
@@ -81,10 +81,10 @@ class SavedModelSession(Protocol):
         """Computes tensors."""
 
     def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
-        """Whether a run takes no longer than handing it over to another thread would."""
+        """Tells whether a run takes no longer than handing it over to another thread would."""
 
     def device_types(self) -> set[str]:
-        """What the model can run on."""
+        """Returns the types of devices that the model can run on."""
 
     def close(self) -> None:
         """Gives the model's memory back."""
@@ -104,7 +104,7 @@ def open_saved_model(folder: Path, *, tag: str, options: SessionOptions) -> Save
 
 @functools.cache
 def session_type() -> Callable[..., SavedModelSession]:
-    """What can load and run a model here; looked up once for the process."""
+    """Returns the class that can load and run a model here; looked up once for the process."""
     try:
         tensorflow_library()
     except OSError as error:

@@ -32,7 +32,7 @@ _MAX_CALLS = 256  # Requests choose the order of what they ask for; what is kept
 
 
 class _Call:
-    """What runs with the same feeds and fetches share, and whether the next one will be short, to judge by the last ones."""
+    """State that runs with the same feeds and fetches share; tells from the last runs whether the next one will be short."""
 
     def __init__(self, feeds: Sequence[Output], fetches: Sequence[Output]) -> None:
         self.num_inputs, self.num_outputs = len(feeds), len(fetches)
@@ -46,11 +46,11 @@ class _Call:
         self._has_quick_runs = False
 
     def is_short(self, input_bytes: int) -> bool:
-        """Whether enough runs in a row were short, one with an input of at least this size among them."""
+        """Tells whether enough runs in a row were short, one with an input of at least this size among them."""
         return self._num_short_runs >= _NUM_RUNS_TO_TRUST and input_bytes <= self._largest_input_bytes
 
     def is_quick(self, input_bytes: int) -> bool:
-        """Whether the last runs were quick: the quickest of them, since what others do at the same time only adds to it."""
+        """True when the last runs were quick: the quickest of them, since what others do at the same time only adds to it."""
         return self._has_quick_runs and self.is_short(input_bytes)
 
     def has_run(self, input_bytes: int, seconds: float) -> None:
@@ -123,7 +123,7 @@ class CApiSession:
             return self._run(call, feeds, options=options, input_bytes=input_bytes)
 
     def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
-        """Whether a run takes no longer than handing it over to another thread would, to judge by the last ones."""
+        """Tells from the last runs whether a run takes no longer than handing it over to another thread would."""
         call = self._calls.get((*feeds, None, *fetches))
         return call is not None and self._in_callers_thread and call.is_quick(sum([array.nbytes for array in feeds.values()]))
 

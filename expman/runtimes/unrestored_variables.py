@@ -30,7 +30,7 @@ def _copied_variables(graph: GraphDef, nodes: Mapping[str, NodeDef]) -> set[str]
 
 
 def _needed_nodes(nodes: Mapping[str, NodeDef], signature: SignatureDef) -> set[str]:
-    """All that a signature's outputs are computed from."""
+    """Returns the names of the nodes that a signature's outputs are computed from."""
     needed: set[str] = set()
     found = [_node_name(output.name) for output in signature.outputs.values()]
     while found:

@@ -1,1 +1,1 @@
-"""Mirrors experiments into an MLflow server: optional, beside the training, from the plain files of their folders."""
+"""The mirror of experiments on an MLflow server, the only tracker: beside the training, from the plain files of their folders."""

@@ -1,4 +1,4 @@
-"""Mirrors an experiment beside its training, which never waits for the server but at its end, and never ends for it."""
+"""Mirrors an experiment into MLflow beside its training, which waits for the server only at its end, and never fails for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an experiment's folder holds for a run of MLflow; reads plain files, and needs nothing of MLflow."""
+"""Reads the files of an experiment's folder for a run of MLflow; needs nothing of MLflow."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RunContent:
         return {key(name): str(value)[:_LONGEST_VALUE] for name, value in values.items()}
 
     def tags(self) -> dict[str, str]:
-        """Where the run comes from; 'mlflow.source…' is what MLflow's page shows."""
+        """Returns the origin of the run; MLflow's page shows 'mlflow.source…'."""
         identity = self._identity
         tags = {"folder": str(self._folder.path.resolve()), "session_name": identity["settings"]["session_name"],
                 "mlflow.source.name": identity["settings_file"], "mlflow.source.type": "LOCAL"}
@@ -107,7 +107,7 @@ class RunContent:
         return _STATUS[status], status, reason[:_LONGEST_VALUE]
 
     def sources(self) -> list[Path]:
-        """What the experiment was made from: there from its start."""
+        """Returns the files that the experiment was made from, which are there from its start."""
         folder = self._folder
         return [path for path in (folder.settings_file, folder.model_file, folder.identity_file, folder.user_modules)
                 if path.exists()]

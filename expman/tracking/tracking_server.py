@@ -1,4 +1,4 @@
-"""Which MLflow server experiments are mirrored into, and whether that can work; MLflow is imported only when one is named."""
+"""Names the MLflow server that experiments are mirrored into, and checks that this can work; imports MLflow only then."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_BAC
 
 
 class TrackingServer:
-    """The server that a setting or the environment names; nothing is asked of it here.
+    """The MLflow server that a setting or the environment names; nothing is asked of it here.
 
     Arguments:
         setting: the value of `tracking_uri`; '': the environment variable MLFLOW_TRACKING_URI decides.
@@ -50,11 +50,11 @@ class TrackingServer:
         if self.is_named:
             self._check_address()
             if importlib.util.find_spec("mlflow") is None:
-                raise TrackingError(f"{self._origin} needs MLflow, which is not installed. Run `{install_command('mlflow')}`, or take the "
-                                    "address away.")
+                raise TrackingError(f"{self._origin} needs MLflow, which is not installed. Run `{install_command('mlflow')}`, or "
+                                    "take the address away.")
 
     def client(self) -> MlflowClient:
-        """A client of the server; whether it answers is not asked."""
+        """Returns a client of the server, without asking whether that answers."""
         for variable, value in _ENVIRONMENT.items():
             os.environ.setdefault(variable, value)
         from mlflow import MlflowClient
@@ -79,7 +79,7 @@ class TrackingServer:
                                 "another session_name.")
 
     def run_page(self, *, experiment_id: str, run_id: str) -> str:
-        """Where a browser shows a run; the address alone when it is that of a database."""
+        """Returns the address at which a browser shows a run; that of the server alone when it is a database."""
         if urlsplit(self._uri).scheme not in ("http", "https"):
             return self.public_uri
         return f"{self.public_uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"

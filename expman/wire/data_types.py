@@ -1,4 +1,4 @@
-"""Which NumPy type stands for which TensorFlow type."""
+"""Maps TensorFlow's types to NumPy's and back."""
 
 from __future__ import annotations
 

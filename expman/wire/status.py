@@ -1,4 +1,4 @@
-"""What went wrong with a model or with a request to it, in the codes that TensorFlow, gRPC and TensorFlow Serving share."""
+"""Errors of a model or of a request to it, in the codes that TensorFlow, gRPC and TensorFlow Serving share."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _FEW_ELEMENTS = 50
 
 @dataclass(frozen=True)
 class _ElementType:
-    """How TensorProto stores elements of one type.
+    """The way in which TensorProto stores elements of one type.
 
     Attributes:
         number: TensorFlow's number of the type, a key of `NUMPY_DTYPE_OF_NUMBER`.

@@ -107,7 +107,7 @@ def _resolved(columns: str | Sequence[str], records: Sequence[ExperimentRecord])
 
 
 def _usual_columns(records: Sequence[ExperimentRecord], order: Order | None) -> list[str]:
-    """What most want to see; the first columns are the last that a narrow terminal leaves out."""
+    """Returns the columns that most want to see; the first are the last that a narrow terminal leaves out."""
     metrics = [name for name in known_names(records) if split_name(name)[0] == "metrics"]
     by_order = [order.name] if order else []
     differing = [field for field in _SHOWN_IF_THEY_DIFFER if len({field_value(record, field) for record in records}) > 1]
@@ -151,7 +151,7 @@ def _footer(comparison: Comparison, *, csv_file: str | os.PathLike[str] | None) 
 
 
 def _common(records: Sequence[ExperimentRecord], columns: Sequence[str]) -> list[str]:
-    """What is the same in all experiments, and which settings differ that no column shows."""
+    """Returns lines about what is the same in all experiments, and about settings that differ without a column."""
     lines = []
     if len(records) > 1:
         differing = {*differing_names(records, "hparams"), *columns}

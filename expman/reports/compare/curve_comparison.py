@@ -1,4 +1,4 @@
-"""Where the curves of two experiments part, and how far apart they are at the last epoch that both have."""
+"""Finds where the curves of two experiments part, and how far apart they are at the last epoch that both have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which data two experiments do not share: folders by their fingerprints, files by the lists of `data_files.csv`."""
+"""Names the data that two experiments do not share: folders by fingerprints, files by the lists of `data_files.csv`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two experiments: hparams, settings, texts, packages, data, git, and where their curves part."""
+"""Describes what differs between two experiments: hparams, settings, texts, packages, data, git, and the curves."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _sections(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[tup
 
 
 def _result(record: ExperimentRecord) -> dict[str, Any]:
-    """How it ended, as the table of `--compare` has it."""
+    """Returns the result of an experiment, as the table of `--compare` has it."""
     values = {name: field_text(record, name) for name in ("status", "reason", "epoch", "best_epoch", "duration", "versions")}
     return {**values, **{f"best {name}": value for name, value in record.metrics.items()}}
 
@@ -119,7 +119,7 @@ def _text_lines(first: Path, second: Path) -> Iterator[str]:
 
 
 def _module_lines(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[str]:
-    """What differs in the user's own modules that the settings imported."""
+    """Yields the lines that differ in the user's own modules that the settings imported."""
     names = sorted({str(path.relative_to(record.files.user_modules)) for record in (first, second)
                     for path in record.files.user_modules.rglob("*.py")})
     for name in names:

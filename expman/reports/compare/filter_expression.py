@@ -173,7 +173,7 @@ def _name_of(node: ast.expr) -> str | None:
 
 
 def _is_chosen(record: ExperimentRecord, name: str) -> bool:
-    """Whether None is the value that the experiment has, rather than the lack of one."""
+    """Tells a value of None that the experiment has from the lack of one."""
     group, _, rest = name.partition(".")
     return bool(rest) and rest in getattr(record, group)
 

@@ -49,7 +49,7 @@ class CurveChart:
 
     @property
     def is_log(self) -> bool:
-        """Whether the values span so many powers of ten that an axis of logarithms shows more."""
+        """True when the values span so many powers of ten that an axis of logarithms shows more."""
         values = [value for line in self.lines.values() for value in line.values if math.isfinite(value)]
         return bool(values) and min(values) > 0 and max(values) / min(values) >= _LEAST_RATIO_FOR_LOG
 
@@ -109,7 +109,7 @@ def curves_of_one(record: ExperimentRecord, *, first: str) -> list[CurveChart]:
 
 
 def points_per_line(charts: Iterable[CurveChart]) -> int:
-    """How many points a line may have so that the page stays small; at least `_FEWEST_POINTS`."""
+    """Returns the number of points a line may have so that the page stays small; at least `_FEWEST_POINTS`."""
     charts = list(charts)
     if sum(chart.num_values for chart in charts) <= _MOST_VALUES:
         return sys.maxsize

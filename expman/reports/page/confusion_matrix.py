@@ -19,7 +19,7 @@ class ConfusionMatrixError(Exception):
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
-    """How often samples of each class were taken for each.
+    """Counts of how often samples of each class were taken for each.
 
     Attributes:
         labels: of the classes.

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
-import urllib.parse
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import ExperimentFolderError, UsageError
-from expman.records.running_servers import start_command
 from expman.records.sweep_folder import SweepFolder
 from expman.reports.compare.best_first import Order, order_of
 from expman.reports.experiment_labels import short_labels
 from expman.reports.experiment_records import ExperimentRecord
-from expman.reports.number_text import duration_text, number_text
 from expman.reports.page.baseline_table import baseline_table
 from expman.reports.page.chart_data import CurveChart, curves_of_many, curves_of_one, points_per_line
 from expman.reports.page.confusion_matrix import ConfusionMatrix, ConfusionMatrixError, read_confusion_matrix
 from expman.reports.page.embedded_pictures import Picture, embed_pictures, find_pictures
+from expman.reports.page.exported_models import ExportedModel, exported_models, serve_command
+from expman.reports.page.headline import Tile, headline_of_many, headline_of_one
+from expman.reports.page.links import relative_link
 from expman.reports.page.parallel_axes import ParallelAxis, parallel_axes
 from expman.reports.page.report_facts import Fact, hparam_facts, package_facts, provenance_facts, settings_facts, source_texts
 from expman.reports.page.report_table import ReportTable, experiments_table
@@ -34,27 +31,8 @@ _LEAST_AXIS_PIXELS, _AXIS_GAP_PIXELS, _CHARACTER_PIXELS = 100, 30, 8
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One number of the headline."""
-
-    head: str
-    value: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class ExportedModel:
-    """One version of a SavedModel."""
-
-    name: str
-    version: int
-    href: str
-    is_newest: bool
-
-
-@dataclass(frozen=True)
 class ReportContent:
-    """All that the template shows.
+    """The content of a page, as the template lays it out.
 
     Attributes:
         kind: 'Experiment', 'Sweep' or 'Experiments'.
@@ -111,12 +89,12 @@ class ReportContent:
 
     @property
     def has_own_colours(self) -> bool:
-        """Whether each of the experiments, being few, has a colour of its own."""
+        """True when each of the experiments, being few, has a colour of its own."""
         return self.table is not None and len(self.table.rows) <= _MOST_OWN_COLOURS
 
     @property
     def has_rank_colours(self) -> bool:
-        """Whether the colours of lines tell the rank of their experiments."""
+        """True when the colours of lines tell the rank of their experiments."""
         return self.table is not None and self.order is not None and not self.has_own_colours
 
     @property
@@ -136,7 +114,7 @@ class ReportContent:
 
     @property
     def is_thinned(self) -> bool:
-        """Whether curves are drawn with fewer points than epochs."""
+        """True when curves are drawn with fewer points than epochs."""
         return any(len(line.values) > self.most_points for chart in self.charts for line in chart.lines.values())
 
 
@@ -164,24 +142,25 @@ def collect_content(records: Sequence[ExperimentRecord], *, folders: Sequence[Pa
         kind="Experiment" if is_one else "Sweep" if sweep else "Experiments",
         title=_title(records, sweep=sweep, folders=folders), folder_text=", ".join(map(str, folders)),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        tiles=_tiles_of_one(records[0]) if is_one else _tiles_of_many(records, order=order, labels=labels),
+        tiles=headline_of_one(records[0]) if is_one else headline_of_many(records, order=order, labels=labels),
         status=records[0].status if is_one else "",
         faults=[(label, record.reason) for label, record in zip(labels, records) if record.faults],
-        best=best, best_label=labels[0], best_href=_href(records[0].folder, page),
-        serve_command=_serve_command(best), charts=charts, most_points=points_per_line(charts),
+        best=best, best_label=labels[0], best_href=relative_link(records[0].folder, page),
+        serve_command=serve_command(best), charts=charts, most_points=points_per_line(charts),
         axes=[] if is_one or not order else parallel_axes(records, metric=order.name), order=order,
-        table=None if is_one else experiments_table(records, order=order, labels=labels, href=lambda path: _href(path, page)),
+        table=None if is_one else experiments_table(records, order=order, labels=labels,
+                                                    href=lambda path: relative_link(path, page)),
         baselines=baseline_table(records[0]) if is_one else None,
         epochs_table=_epochs_table(records[0]) if is_one else None, matrix=matrix, matrix_fault=matrix_fault,
-        pictures=[(picture, _href(picture.path, page))
+        pictures=[(picture, relative_link(picture.path, page))
                   for picture in embed_pictures(pictures, most_bytes=_MOST_PICTURE_BYTES)],
-        models=_models(best, page), hparams=hparam_facts(best) if best else [], settings=settings_facts(records),
+        models=exported_models(best, page), hparams=hparam_facts(best) if best else [], settings=settings_facts(records),
         provenance=provenance_facts(records), packages=package_facts(records),
         sources=source_texts(records[0]) if is_one else [])
 
 
 def _sweep_record(folders: Sequence[Path]) -> dict[str, Any]:
-    """What a sweep is, when the one folder is that of a sweep; {} else."""
+    """Reads the record of a sweep when the one folder is that of a sweep; {} otherwise."""
     sweep = SweepFolder(folders[0])
     if len(folders) > 1 or not sweep.record_file.is_file():
         return {}
@@ -210,44 +189,6 @@ def _title(records: Sequence[ExperimentRecord], *, sweep: dict[str, Any], folder
     return f"{len(records)} experiments"
 
 
-def _tiles_of_one(record: ExperimentRecord) -> list[Tile]:
-    best_epoch = field_value(record, "best_epoch")
-    tiles = []
-    for name in sorted(record.metrics, key=lambda name: name != record.metric):
-        is_own = name == record.metric
-        tiles.append(Tile(f"best {name}" if is_own else name, number_text(record.metrics[name]),
-                          f"epoch {best_epoch}, {'highest' if record.mode == 'max' else 'lowest'}" if is_own and best_epoch
-                          else "at that epoch"))
-    epoch, planned = field_value(record, "epoch"), record.settings.get("nbEpoch")
-    if epoch is not None:
-        tiles.append(Tile("epochs", f"{epoch} of {planned}" if planned else str(epoch),
-                          "" if record.faults else record.reason))
-    tiles.append(Tile("training time", duration_text(record.duration_seconds) or "none"))
-    if record.versions:
-        tiles.append(Tile("exported versions", str(len(record.versions)), f"newest {record.versions[-1]}"))
-    return tiles
-
-
-def _tiles_of_many(records: Sequence[ExperimentRecord], *, order: Order | None, labels: Sequence[str]) -> list[Tile]:
-    tiles = []
-    value = field_value(records[0], order.name) if order else None
-    if value is not None:
-        tiles.append(Tile(f"best {split_name(order.name)[1]}", number_text(value), labels[0]))
-    statuses = Counter(record.status for record in records)
-    tiles.append(Tile("experiments", str(len(records)),
-                      " · ".join(f"{count} {status}" for status, count in statuses.most_common())))
-    durations = sorted(record.duration_seconds for record in records if record.duration_seconds is not None)
-    if durations:
-        tiles.append(Tile("training time", duration_text(math.fsum(durations)),
-                          f"median {duration_text(durations[len(durations) // 2])} each"))
-    num_versions = sum(len(record.versions) for record in records)
-    if num_versions:
-        num_holders = sum(bool(record.versions) for record in records)
-        tiles.append(Tile("exported versions", str(num_versions),
-                          f"of {num_holders} experiment{'' if num_holders == 1 else 's'}"))
-    return tiles
-
-
 def _confusion_matrix(record: ExperimentRecord | None) -> tuple[ConfusionMatrix | None, str]:
     path = record.files.confusion_matrix if record else None
     if path is None or not path.exists():
@@ -261,21 +202,3 @@ def _confusion_matrix(record: ExperimentRecord | None) -> tuple[ConfusionMatrix 
 def _epochs_table(record: ExperimentRecord) -> tuple[Sequence[str], Sequence[Sequence[str]]] | None:
     table = record.metrics_table
     return (table.columns, table.rows) if table and table.rows else None
-
-
-def _models(record: ExperimentRecord | None, page: Path) -> list[ExportedModel]:
-    if record is None:
-        return []
-    return [ExportedModel(name, version, _href(record.files.model_export_folder(name) / str(version), page),
-                          is_newest=version == versions[-1])
-            for name, versions in record.exported_models.items() for version in reversed(versions)]
-
-
-def _serve_command(record: ExperimentRecord | None) -> str:
-    return "" if record is None or not record.versions else start_command(record.folder)
-
-
-def _href(target: Path, page: Path) -> str:
-    """A link that still holds when the folders are moved together."""
-    relative = os.path.relpath(target.resolve(), page.resolve().parent)
-    return urllib.parse.quote(relative.encode("utf-8", "surrogateescape")) + ("/" if target.is_dir() else "")

@@ -1,4 +1,4 @@
-"""Where the experiments of a report come from, as names and texts: code, packages, machine, seeds, data, command."""
+"""Tells where the experiments of a report come from, as names and texts: code, packages, machine, seeds, data, command."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """All experiments, the best first."""
+    """Returns the table of all experiments, the best first."""
 
     columns: Sequence[ReportColumn]
     rows: Sequence[ReportRow]
