@@ -6,8 +6,9 @@ import contextlib
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
+
+from expman.runtimes.held_back_stderr import held_back_stderr
 
 _LEVEL_VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
 _NOTICE = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} \d\d:|E\d{4} \d\d:.*failed call to cuInit")
@@ -17,35 +18,27 @@ _NOTICE = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} \d\d:|E\
 def hidden_notices() -> Iterator[None]:
     """Drops TensorFlow's own notices from standard error while the context lasts; all other lines pass, afterwards.
 
+    If the process dies in there, all of them pass, notices too.
+
     TensorFlow 2.21 writes them from native code and does not obey `TF_CPP_MIN_LOG_LEVEL` before it has started; setting
     that variable to 0 shows them.
     """
     if os.environ.setdefault(_LEVEL_VARIABLE, "2") == "0":
         yield
         return
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            captured.seek(0)
-            os.write(2, b"".join(line for line in captured if not _NOTICE.match(line)))
+    with held_back_stderr(drops=lambda line: _NOTICE.match(line) is not None):
+        yield
 
 
 def import_tensorflow() -> None:
     """Imports TensorFlow without its notices; it does not look for devices yet."""
-    with hidden_notices():
-        import tensorflow  # noqa: F401
+    if "tensorflow" not in sys.modules:
+        with hidden_notices():
+            import tensorflow  # noqa: F401
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and lets it look for GPUs, without its notices."""
-    import_tensorflow()
     with hidden_notices():
         import tensorflow as tf
         tf.config.list_physical_devices("GPU")
