@@ -1,13 +1,14 @@
 # make setup  makes the virtual environment .venv and installs the requirements
 # make demo   the same, then runs a real experiment from data to the answers of a served model
 # make test   the same set-up, then the test suite
+# make lint   holds the style and the types: ruff, and mypy with the known errors of mypy-baseline.txt, which may only become fewer
 # make docs   writes the tables of the README and of docs/ anew from the declarations
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: setup demo test docs
+.PHONY: setup demo test lint docs
 
 setup: $(VENV)/installed
 
@@ -16,6 +17,11 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-for-tests
 	$(RUN) -m pytest
+
+lint: $(VENV)/installed-for-tests
+	$(RUN) -m ruff check
+	$(RUN) -m mypy > $(VENV)/mypy.txt || true
+	$(RUN) -m mypy_baseline filter < $(VENV)/mypy.txt
 
 docs: $(VENV)/installed
 	$(RUN) experiments_settings_checker.py --update README.md

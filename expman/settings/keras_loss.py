@@ -41,7 +41,7 @@ class KerasLoss:
 def _named(name: str) -> Callable[..., Any]:
     import keras
     try:
-        found = keras.losses.get(name)
+        found: Any = keras.losses.get(name)
     except ValueError as error:
         close = difflib.get_close_matches(name, dir(keras.losses), n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
