@@ -31,6 +31,7 @@ def tf_config(hosts: Sequence[str], *, index: int, port: int = DEFAULT_PORT) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints TF_CONFIG; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m expman.tf_config", description="Prints the TF_CONFIG of one worker.")
     parser.add_argument("--hosts", required=True, help="names of all workers, separated by commas; each may end with :port")
     parser.add_argument("--index", required=True, type=int, help="number of this worker, from 0")

@@ -34,6 +34,7 @@ class RandomInterpolation(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs: tuple[Any, Any], training: bool = False) -> Any:
+        """Mixes each pair of images: by random shares in training, by halves otherwise."""
         one, other = inputs
         share = 0.5
         if training:
@@ -42,6 +43,7 @@ class RandomInterpolation(keras.layers.Layer):
         return share * one + (1 - share) * other
 
     def compute_output_shape(self, input_shape: tuple[tuple[int | None, ...], ...]) -> tuple[int | None, ...]:
+        """Returns the shape of the first image."""
         return input_shape[0]
 
 

@@ -71,14 +71,17 @@ class CategoryColumn:
 
     @property
     def holds_numbers(self) -> bool:
+        """Tells whether the words are numbers."""
         return not isinstance(self.vocabulary[0], str)
 
     @property
     def dtype(self) -> tf.DType:
+        """float64 for numbers, else string."""
         return tf.float64 if self.holds_numbers else tf.string
 
     @property
     def missing_value(self) -> float | str:
+        """NaN for numbers, else the empty text."""
         return math.nan if self.holds_numbers else ""
 
     def encode(self, cells: tf.Tensor) -> tf.Tensor:

@@ -83,6 +83,7 @@ class ClassTarget:
 
     @property
     def n_outputs(self) -> int:
+        """The number of classes."""
         return len(self.classes)
 
     def labels(self, cells: TableCells, rows: np.ndarray, form: TableFormat) -> np.ndarray:

@@ -118,6 +118,7 @@ class ExperimentFolder:
         return identity
 
     def write_identity(self, identity: Mapping[str, Any]) -> None:
+        """Writes `experiment.json`, with the number of its format."""
         write_json(self.identity_file, identity_format.numbered(identity))
 
     def read_state(self) -> dict[str, Any]:
@@ -125,6 +126,7 @@ class ExperimentFolder:
         return read_json(self.state_file) if self.state_file.exists() else {}
 
     def write_state(self, state: Mapping[str, Any]) -> None:
+        """Writes `state.json`."""
         write_json(self.state_file, state)
 
     def read_mirror(self) -> dict[str, Any]:
@@ -132,6 +134,7 @@ class ExperimentFolder:
         return read_json(self.mirror_file) if self.mirror_file.exists() else {}
 
     def write_mirror(self, mirror: Mapping[str, Any]) -> None:
+        """Writes what is known of the mirror of the experiment."""
         write_json(self.mirror_file, mirror)
 
     @contextlib.contextmanager
@@ -257,10 +260,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file that is old or new, never half."""
     write_atomically(path, json_text(content) + "\n")
 
 
 def json_text(content: Any) -> str:
+    """Returns indented JSON; NumPy's numbers become Python's."""
     return json.dumps(content, indent=2, ensure_ascii=False, default=_plain_number)
 
 

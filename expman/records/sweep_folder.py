@@ -48,6 +48,7 @@ class SweepFolder:
         return read_json(self.record_file) if self.record_file.exists() else {}
 
     def write_record(self, record: Mapping[str, Any], *, sweep_text: str) -> None:
+        """Writes what the sweep was when it first started, and a copy of its file."""
         write_atomically(self.sweep_file, sweep_text)
         write_json(self.record_file, record)
 

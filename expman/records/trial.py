@@ -68,11 +68,13 @@ class Trial:
         return cls(folder=folder, **{name: value for name, value in content.items() if name in names})
 
     def write(self) -> None:
+        """Writes `trial.json`."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "folder"}
         write_json(self.folder.trial_file, content)
 
     @property
     def has_ended(self) -> bool:
+        """Tells whether it is finished, pruned or failed."""
         return self.status in ENDED
 
     @property

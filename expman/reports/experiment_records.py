@@ -44,10 +44,12 @@ class ExperimentRecord:
 
     @property
     def folder(self) -> Path:
+        """The experiment's folder."""
         return self.files.path
 
     @property
     def name(self) -> str:
+        """The name of that folder."""
         return self.folder.name
 
     @cached_property
@@ -72,6 +74,7 @@ class ExperimentRecord:
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
+        """The settings that the training started with; {} where none are recorded."""
         return _mapping(self.identity.get("settings"))
 
     @cached_property

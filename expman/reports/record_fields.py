@@ -73,6 +73,7 @@ def field_text(record: ExperimentRecord, name: str) -> str:
 
 
 def value_text(value: Any) -> str:
+    """Returns a value as tables show it."""
     return number_text(value) if isinstance(value, float) else str(value)
 
 

@@ -37,6 +37,7 @@ class TableColumn:
 
     @cached_property
     def width(self) -> int:
+        """The number of terminal columns that the widest cell needs."""
         return max(cell_len(text) for text in (self.head, *self.cells))
 
 

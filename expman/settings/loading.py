@@ -63,6 +63,7 @@ class Settings:
             raise AttributeError(f"'{name}' is not a setting") from None
 
     def defines(self, function_name: str) -> bool:
+        """Tells whether the settings or the model file defines a function."""
         return function_name in self.functions
 
     def declares(self, function_name: str, parameter: str) -> bool:

@@ -50,22 +50,27 @@ def _is_number(value: Any, number_type: type) -> bool:
 
 
 def text() -> ValueKind:
+    """Any text."""
     return ValueKind("a str", lambda value: isinstance(value, str))
 
 
 def text_or_list() -> ValueKind:
+    """A text, or a list of texts."""
     return ValueKind("a str, or a list of str", lambda value: isinstance(value, str) or list_of(text(), "str").accepts(value))
 
 
 def name() -> ValueKind:
+    """A text that is not empty."""
     return ValueKind("a str that is not empty", lambda value: isinstance(value, str) and bool(value.strip()))
 
 
 def flag() -> ValueKind:
+    """True or False; no number stands for them."""
     return ValueKind("True or False", lambda value: isinstance(value, bool))
 
 
 def integer(*, minimum: int | None = None, maximum: int | None = None) -> ValueKind:
+    """A whole number within bounds, ends included; True and False are none."""
     bounds = ""
     if minimum is not None and maximum is not None:
         bounds = f" from {minimum} to {maximum}"
@@ -90,16 +95,19 @@ def number(*, above: float | None = None, minimum: float | None = None, below: f
 
 
 def choice(*options: str | bool) -> ValueKind:
+    """One of some values."""
     return ValueKind("one of " + ", ".join(map(repr, options)),
                      lambda value: any(type(value) is type(option) and value == option for option in options))
 
 
 def list_of(item: ValueKind, plural: str) -> ValueKind:
+    """A list or tuple whose items are all of a kind."""
     return ValueKind(f"a list of {plural}",
                      lambda value: isinstance(value, (list, tuple)) and all(map(item.accepts, value)))
 
 
 def scalar_dict() -> ValueKind:
+    """Names and their plain values, as JSON can keep them."""
     return ValueKind(
         "a dict from names to a bool, int, float, str, None, or a list of these",
         lambda value: isinstance(value, dict) and all(
@@ -117,6 +125,7 @@ def named_folders() -> ValueKind:
 
 
 def class_weights() -> ValueKind:
+    """'balanced', or the weight of each class."""
     return ValueKind(
         "'balanced', or a dict from classes (int) to weights of at least 0, not all 0",
         lambda value: value == "balanced" if isinstance(value, str) else isinstance(value, dict) and all(
@@ -129,6 +138,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def optional(kind: ValueKind) -> ValueKind:
+    """A kind of value, or None."""
     return ValueKind(f"{kind.expectation}, or None", lambda value: value is None or kind.accepts(value))
 
 

@@ -88,11 +88,13 @@ class LiveTable(SweepLines):
         self._live.stop()
 
     def update(self, trials: Sequence[Trial]) -> None:
+        """Shows the trials, at most a few times a second."""
         if time.monotonic() - self._last_update >= _SECONDS_BETWEEN_UPDATES:
             self._last_update = time.monotonic()
             self._live.update(self._table(trials), refresh=True)
 
     def ended(self, trial: Trial, trials: Sequence[Trial]) -> None:
+        """Counts a trial that ended, and keeps a line of one that failed."""
         self._num_ended_here += 1
         if trial.status == "failed":  # stays in the terminal's history; the table forgets old trials
             self._live.console.print(f"trial {trial.number} failed: {trial.reason}", markup=False, highlight=False)

@@ -22,6 +22,7 @@ from expman.tracking.tracking_server import TrackingServer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Mirrors the experiments of some folders; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m expman.tracking", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="FOLDER")

@@ -66,6 +66,7 @@ class BackgroundMirror:
         self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
 
     def start(self) -> None:
+        """Starts to mirror, beside the training."""
         self._thread.start()
         self.request()
 

@@ -54,9 +54,11 @@ class RunContent:
 
     @property
     def start_ms(self) -> int:
+        """When the experiment was created, in milliseconds since 1970."""
         return round(datetime.fromisoformat(self._identity["created"]).timestamp() * 1000)
 
     def params(self) -> dict[str, str]:
+        """Returns the settings and hyperparameters as MLflow's parameters."""
         settings = self._identity["settings"]
         values = {name: settings.get(name) for name in _PARAMS}
         values |= {name: hparam["value"] for name, hparam in self._identity["hparams"].items()}

@@ -26,10 +26,12 @@ class AfterEvaluations(keras.callbacks.Callback):
         raise NotImplementedError
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Acts when this step was followed by an evaluation."""
         if self._progress.evaluated:
             with kept_generators():
                 self.on_evaluation()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Acts when this epoch was followed by an evaluation."""
         if self._progress.evaluated:
             self.on_evaluation()

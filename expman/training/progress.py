@@ -68,6 +68,7 @@ class TrainingProgress:
         return self.epoch + bool(self.step_in_epoch)
 
     def as_dict(self) -> dict[str, Any]:
+        """Returns the values by name, as `state.json` keeps them."""
         return asdict(self)
 
     def update(self, saved: Mapping[str, Any]) -> None:

@@ -22,5 +22,6 @@ class CropToSizeOf(keras.layers.Layer):
         return features[(slice(None), *(slice(0, size) for size in sizes))]
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Returns the features' shape with the reference's height and width."""
         features, reference = input_shape
         return (features[0], *reference[1:-1], features[-1])

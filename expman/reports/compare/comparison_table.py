@@ -132,6 +132,7 @@ def heading(column: str, columns: Sequence[str]) -> str:
 
 
 def is_numeric(records: Sequence[ExperimentRecord], column: str) -> bool:
+    """Tells whether a column holds only numbers and gaps."""
     values = [field_value(record, column) for record in records]
     return column != "versions" and all(value is None or isinstance(value, (int, float)) for value in values)
 

@@ -55,6 +55,7 @@ class CurveChart:
 
     @property
     def num_values(self) -> int:
+        """The number of points of all lines."""
         return sum(len(line.values) for line in self.lines.values())
 
     @property

@@ -36,9 +36,11 @@ class ParallelAxis:
 
     @property
     def title(self) -> str:
+        """The name without the prefix of its kind."""
         return split_name(self.name)[1]
 
     def as_json(self) -> dict[str, Any]:
+        """Returns what the page's script draws of the axis."""
         return {"name": self.name, "title": self.title, "positions": [round(at, 4) for at in self.positions],
                 "ticks": [[round(at, 4), text] for at, text in self.ticks], "scale": self.scale}
 

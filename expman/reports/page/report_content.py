@@ -85,6 +85,7 @@ class ReportContent:
 
     @property
     def has_charts(self) -> bool:
+        """Tells whether the page needs the scripts that draw."""
         return bool(self.charts or self.axes)
 
     @property
@@ -110,6 +111,7 @@ class ReportContent:
 
     @property
     def axes_json(self) -> list[dict[str, Any]]:
+        """Returns what the page's script draws of the parallel axes."""
         return [axis.as_json() for axis in self.axes]
 
     @property

@@ -43,6 +43,7 @@ class Node:
     resources: dict[str, float]
 
     def has_room_for(self, share: ClusterShare) -> bool:
+        """Tells whether the node could ever run a trial."""
         return self.resources.get("CPU", 0) >= share.num_cpus and self.resources.get("GPU", 0) >= share.num_gpus
 
 

@@ -38,6 +38,7 @@ class SweepSearcher(Searcher):
         self._configure = configure
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """Returns the hyperparameters of the next trial, or Ray's word for no more."""
         trial = self._trials.next_trial()
         return Searcher.FINISHED if trial is None else self._configure(trial)
 
@@ -64,9 +65,11 @@ class SweepFollower(tune.Callback):
         self._error: ExperimentError | None = None
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Counts the trial as running."""
         self._trial_of(trial).status = "running"
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Records how the trial ended."""
         end = trial.last_result.get(END)
         if end is not None:
             ended = self._trial_of(trial)
@@ -74,6 +77,7 @@ class SweepFollower(tune.Callback):
             self._follow(ended, mistake=end["mistake"] and tuple(end["mistake"]))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tells that a trial lost its machine."""
         _LOGGER.warning("Trial %d lost its node or worker; it goes on from its last checkpoint, on another if need be.",
                         self._trial_of(trial).number)
 

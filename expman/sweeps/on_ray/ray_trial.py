@@ -84,6 +84,7 @@ class RayTrial(tune.Trainable):
     """
 
     def setup(self, config: Mapping[str, Any]) -> None:
+        """Prepares the process of the trial."""
         self._processes = IsolatedProcesses()
         self._processes.prepare()  # the time for it is none of the trial's
         self._start(config)
@@ -98,6 +99,7 @@ class RayTrial(tune.Trainable):
         self._verdict = reason
 
     def step(self) -> dict[str, Any]:
+        """Waits for the next evaluation of the trial, or for its end."""
         if self._isolated is None:
             return self._result_at_end()
         if self._is_asked:

@@ -52,13 +52,16 @@ class SweepData:
 
     @cached_property
     def best(self) -> TrialRow:
+        """The trial of the best value."""
         return min(self.measured, key=lambda trial: self.sign * trial.value)
 
     @cached_property
     def value_scale(self) -> ValueScale:
+        """The scale of the metric."""
         return ValueScale.of([trial.value for trial in self.measured])
 
     def hparam_scale(self, name: str) -> ValueScale:
+        """Returns the scale of a hyperparameter."""
         return ValueScale.of([trial.hparams[name] for trial in [*self.measured, *self.failed] if name in trial.hparams])
 
     def from_worst_to_best(self) -> list[TrialRow]:
@@ -71,10 +74,12 @@ class SweepData:
 
     @property
     def colour_map(self) -> Any:
+        """Matplotlib's colours, the better the darker."""
         return matplotlib.colormaps["viridis" if self.mode == "min" else "viridis_r"]
 
     @property
     def direction(self) -> str:
+        """Which values are best, in words."""
         return f"{'small' if self.mode == 'min' else 'large'} is best"
 
 

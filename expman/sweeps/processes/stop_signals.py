@@ -28,6 +28,7 @@ class StopRequest:
         self._received: int | None = None
 
     def take(self, number: int) -> None:
+        """Remembers a signal until it is asked for."""
         self._received = number
 
     def check(self) -> None:

@@ -91,8 +91,10 @@ class EvaluationWatch(keras.callbacks.Callback):
         self._num_trained_steps = num_trained_steps
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Begins to watch an evaluation."""
         self._least_batches = _TIMES_THE_TRAINING * self._num_trained_steps()
         self._watch = _Watch(doing="being evaluated", seconds_before_notice=_MOST_SECONDS / 4, **self._options)
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Looks at how long the evaluation has been."""
         self._watch.look_at(batch + 1, least_batches=self._least_batches)

@@ -36,6 +36,7 @@ class PassDataset(tf.data.Dataset):
 
     @property
     def element_spec(self) -> Any:
+        """The shapes and dtypes of a batch."""
         return self._dataset.element_spec
 
     def _inputs(self) -> list[tf.data.Dataset]:

@@ -43,10 +43,12 @@ class ProfileEvent:
 
     @property
     def end_us(self) -> float:
+        """When the operation ended, in microseconds."""
         return self.begin_us + self.duration_us
 
     @property
     def on_gpu(self) -> bool:
+        """Tells whether it ran on a GPU."""
         return self.plane.startswith(_GPU_PLANE)
 
 
