@@ -59,7 +59,7 @@ class V1Session:
         return [np.array(value, dtype=object) if isinstance(value, bytes) else np.asarray(value) for value in values]
 
     def is_quick(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
-        """Never: the Python package is in no hurry."""
+        """Returns False: the Python package is never quick."""
         return False
 
     def device_types(self) -> set[str]:

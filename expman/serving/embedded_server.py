@@ -28,7 +28,7 @@ _PARAMETERS_OF_A_MODEL = "batching_params.pbtxt"
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where a server listens; None and '' where it does not."""
+    """The places where a server listens; None and '' where it does not."""
 
     grpc_port: int | None
     rest_port: int | None
@@ -89,7 +89,7 @@ class EmbeddedServer:
         return Endpoints(grpc_port, rest_port, options.grpc_socket_path)
 
     def served_versions(self) -> dict[str, list[int]]:
-        """Model -> its versions that answer now."""
+        """Returns model -> its versions that answer now."""
         return self._store.available_versions()
 
     def stop(self) -> None:

@@ -159,34 +159,34 @@ def parse_flags(arguments: Sequence[str]) -> dict[str, Any]:
         ServingError: flags are unknown or have impossible values; tells all of them.
     """
     values = {flag.name: flag.default for flag in FLAGS if not flag.is_ignored}
-    faults = []
+    errors = []
     for argument in arguments:
         name, _, text = argument.lstrip("-").partition("=")
         flag = _FLAG_OF_NAME.get(name) if argument.startswith("-") else None
         if flag is None:
-            faults.append(f"unknown argument: {argument}{_did_you_mean(name)}")
+            errors.append(f"unknown argument: {argument}{_did_you_mean(name)}")
         elif flag.is_ignored:
             _LOGGER.warning("--%s has no meaning here: %s", name, flag.meaning)
         elif "=" not in argument and flag.read is not _boolean:
-            faults.append(f"--{name} needs a value: --{name}=…")
+            errors.append(f"--{name} needs a value: --{name}=…")
         else:
             try:
                 values[name] = flag.read(text)
             except ValueError as error:
-                faults.append(f"--{name} {error}. Got '{text}'.")
-    if faults:
-        raise ServingError("\n".join(faults))
+                errors.append(f"--{name} {error}. Got '{text}'.")
+    if errors:
+        raise ServingError("\n".join(errors))
     return values
 
 
 def flag_arguments(values: Iterable[tuple[str, Any]]) -> list[str]:
-    """A command line of values, without those that are the defaults anyway."""
+    """Returns a command line of values, without those that are the deerrors anyway."""
     return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
             for name, value in values if value != _FLAG_OF_NAME[name].default]
 
 
 def flags_help() -> str:
-    """All flags with their meaning and default."""
+    """Returns the help: each flag with its meaning and default."""
     lines = ["usage: python -m expman.serving --model_name=NAME --model_base_path=FOLDER [--flag=value …]", "",
              "Serves SavedModels by the protocol of TensorFlow Serving, whose flags it takes:", ""]
     width = max(len(flag.name) for flag in FLAGS)

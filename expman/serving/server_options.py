@@ -1,4 +1,4 @@
-"""All that can be asked of the embedded server."""
+"""The options of the embedded server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_THREADS_FOR_BATCHING = 64
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """What the embedded server serves, where and how; the defaults are those of `tensorflow_model_server`.
+    """Options of the embedded server: models, places, limits. The defaults are those of `tensorflow_model_server`.
 
     Attributes:
         models: what to serve.

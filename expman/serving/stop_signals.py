@@ -22,7 +22,7 @@ class StopSignals:
         self._arrived.put(number)
 
     def next(self, *, timeout_seconds: float) -> int | None:
-        """The number of the next stop signal, or None when none arrives in time."""
+        """Returns the number of the next stop signal, or None when none arrives in time."""
         try:
             return self._arrived.get(timeout=timeout_seconds)
         except queue.Empty:

@@ -1,4 +1,4 @@
-"""Where requests wait for others to share a run with; knows nothing of what the run computes."""
+"""A queue in which requests wait for others to share a run with; knows nothing of what the run computes."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Task:
         self.batch: _Batch | None = None  # Where it waits; a task that has left the queue would keep the others in memory.
 
     def is_over(self, now: float) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Returns True when nobody waits for the answer any more."""
         return self.deadline is not None and self.deadline <= now
 
 
 def time_is_over() -> StatusError:
-    """The error of a task that has waited until its deadline."""
+    """Returns the error of a task that has waited until its deadline."""
     return StatusError(Code.DEADLINE_EXCEEDED, "Run() timeout exceeded while waiting in batching queue")
 
 
@@ -67,7 +67,7 @@ class _Batch:
 
 
 class _Runner:
-    """What a thread that runs batches sleeps on while there is none for it."""
+    """The sleep of a thread that runs batches, while there is none for it."""
 
     __slots__ = ("_lock",)
 
@@ -207,7 +207,7 @@ class BatchQueue:
             self._set_due(batch)
 
     def _holds_half(self, batch: _Batch) -> bool:
-        """Whether the others are too few to wait for."""
+        """Returns True when the others are too few to wait for."""
         return len(self._recent_num_tasks) == _NUM_BATCHES_TO_KNOW and 2 * len(batch.tasks) >= max(self._recent_num_tasks)
 
     def _set_due(self, batch: _Batch) -> None:

@@ -1,4 +1,4 @@
-"""How requests are joined, in the terms of TensorFlow Serving's BatchingParameters."""
+"""The parameters by which requests are joined, in the terms of TensorFlow Serving's BatchingParameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MESSAGE_NAME = "tensorflow.serving.BatchingParameters"
 
 @dataclass(frozen=True, kw_only=True)
 class BatchingParameters:
-    """The defaults are those of TensorFlow Serving.
+    """Parameters of batching; the defaults are those of TensorFlow Serving.
 
     Attributes:
         max_batch_size: samples in a batch, and the most in one request.
@@ -48,7 +48,7 @@ class BatchingParameters:
 
     @property
     def largest_batch(self) -> int:
-        """Samples that a batch may hold."""
+        """Returns how many samples a batch may hold."""
         if self.enable_large_batch_splitting and self.max_execution_batch_size is not None:
             return self.max_execution_batch_size
         return self.max_batch_size

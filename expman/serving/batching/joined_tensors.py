@@ -1,6 +1,6 @@
 """Joins the inputs of several requests along the batch, and cuts what the model makes of them apart again.
 
-Faults in the codes and words of TensorFlow Serving's BatchingSession.
+Errors come in the codes and words of TensorFlow Serving's BatchingSession.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MAX_PADDED_DIMENSIONS = 6  # As TensorFlow's own padding has it.
 
 
 def batch_size(feeds: Mapping[str, np.ndarray]) -> int:
-    """How many samples the inputs of a request hold.
+    """Returns how many samples the inputs of a request hold.
 
     Raises:
         StatusError: INVALID_ARGUMENT, they do not have a common first dimension.
@@ -34,7 +34,7 @@ def batch_size(feeds: Mapping[str, np.ndarray]) -> int:
 
 def joined_feeds(requests: Sequence[Mapping[str, np.ndarray]], *, num_added: int, pads_dimensions: bool
                  ) -> dict[str, np.ndarray]:
-    """One after the other along the first dimension.
+    """Returns the inputs of all requests, one after the other along the first dimension.
 
     Arguments:
         requests: the inputs of each, of the same names and types.
@@ -56,7 +56,7 @@ def joined_feeds(requests: Sequence[Mapping[str, np.ndarray]], *, num_added: int
 
 
 def parted_outputs(outputs: Sequence[np.ndarray], sizes: Sequence[int], *, num_added: int) -> list[list[np.ndarray]]:
-    """The outputs of each request.
+    """Returns the outputs of each request.
 
     Arguments:
         outputs: of all of them.
@@ -83,7 +83,7 @@ def parted_outputs(outputs: Sequence[np.ndarray], sizes: Sequence[int], *, num_a
 
 
 def _padded(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """Arrays of one rank, grown behind to the largest size of each dimension but the first by their own first value."""
+    """Returns arrays of one rank, grown behind to the largest size of each dimension but the first by their own first value."""
     shape = tuple(np.max([array.shape[1:] for array in arrays], axis=0, initial=0))
     if all(array.shape[1:] == shape for array in arrays):
         return arrays

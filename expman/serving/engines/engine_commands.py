@@ -18,19 +18,22 @@ _GPU_IMAGE = "tensorflow/serving:2.21.0-gpu"
 
 
 def tensorflow_model_server_command(service: Service) -> list[str]:
-    """TensorFlow Serving itself; it always listens on all addresses of the machine."""
+    """Returns the command of TensorFlow Serving itself; it always listens on all addresses of the machine."""
     return ["tensorflow_model_server", *_flags(service)]
 
 
 def embedded_command(service: Service) -> list[str]:
-    """The server of this project."""
+    """Returns the command of this project's server."""
     return [sys.executable, "-m", "expman.serving", *_flags(service), *flag_arguments({
         "address": service.address, "use_gpu": "true" if service.on_gpu else "false",
         "enable_grpc_healthcheck_service": True, "num_workers": service.num_workers}.items())]
 
 
 def docker_command(service: Service) -> list[str]:
-    """TensorFlow Serving's image; its ports are published on the service's address only, the model is mounted read-only."""
+    """Returns the command of TensorFlow Serving's image.
+
+    Its ports are published on the service's address only, the model is mounted read-only.
+    """
     model_path = f"{_MODELS_FOLDER}/{service.model_name}"
     command = ["docker", "run", "--rm", "--init",  # --init: a process with the number 1 would ignore SIGTERM.
                "--publish", f"{endpoint(service.address, service.port)}:{_GRPC_PORT}"]
@@ -47,7 +50,7 @@ def docker_command(service: Service) -> list[str]:
 
 
 def apptainer_command(service: Service) -> list[str]:
-    """TensorFlow Serving's image on a node without Docker; it shares the machine's network."""
+    """Returns the command of TensorFlow Serving's image on a node without Docker; it shares the machine's network."""
     model_path = f"{_MODELS_FOLDER}/{service.model_name}"
     command = ["apptainer", "exec", *(["--nv"] if service.on_gpu else []), "--bind", f"{service.base_path}:{model_path}:ro"]
     if service.batching_file is not None:
@@ -58,7 +61,7 @@ def apptainer_command(service: Service) -> list[str]:
 
 def _flags(service: Service, *, base_path: str | Path | None = None, port: int | None = None, rest_port: int | None = None,
            batching_file: str | None = None) -> list[str]:
-    """The flags that all engines share; a container sees other paths and ports."""
+    """Returns the flags that all engines share; a container sees other paths and ports."""
     message_bytes = service.max_message_bytes
     flags = {
         "model_name": service.model_name,

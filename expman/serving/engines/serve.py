@@ -34,7 +34,7 @@ _COMMANDS: dict[str, Callable[[Service], list[str]]] = {
 }
 ENGINES = ("auto", *_COMMANDS)
 
-_WHAT_TO_INSTALL = {
+_INSTALLATIONS = {
     "tensorflow_model_server": "TensorFlow Serving's package tensorflow-model-server",
     "docker": "Docker (for a GPU, also the NVIDIA Container Toolkit)",
     "apptainer": "Apptainer",
@@ -65,7 +65,7 @@ def serve(service: Service, *, engine: str,
         raise UsageError(f"--embedded_workers goes with the embedded server only, not with {engine}, which uses all cores "
                          "in one process. Leave it out, or add `--serving_engine embedded`.")
     if engine != "embedded" and shutil.which(engine) is None:
-        raise ServingError(f"'{engine}' is not on PATH. Install {_WHAT_TO_INSTALL[engine]}, or serve without it: "
+        raise ServingError(f"'{engine}' is not on PATH. Install {_INSTALLATIONS[engine]}, or serve without it: "
                            "`--serving_engine embedded`.")
     port = available_port(service.address, service.port)
     if service.rest_port:
@@ -97,6 +97,6 @@ def _run(service: Service, engine: str) -> int:
 
 
 def chosen_engine(*, on_gpu: bool, num_workers: int = 1) -> str:
-    """The program where it is installed; for a GPU else a container where one can run; else the embedded server."""
+    """Returns the program where it is installed; for a GPU else a container where one can run; else the embedded server."""
     candidates = [] if num_workers > 1 else ["tensorflow_model_server", *(("docker", "apptainer") if on_gpu else ())]
     return next((engine for engine in candidates if shutil.which(engine)), "embedded")

@@ -1,4 +1,4 @@
-"""What `--start_server` serves and where, whichever engine does it."""
+"""The service that `--start_server` offers, whichever engine does it."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Service:
 
     @property
     def intra_op_threads(self) -> int:
-        """Threads that one operation may use; 0: the engine's own choice.
+        """Returns the threads that one operation may use; 0: the engine's own choice.
 
-        With the default batching, two batches run at the same time, and each gets its share of the cores.
+        With the default batching, two batches run at the same time, and each gets its slot of cores.
         """
         if self.on_gpu or self.batching_file != DEFAULT_BATCHING_FILE:
             return 0

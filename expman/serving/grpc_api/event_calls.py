@@ -116,7 +116,7 @@ class EventCall:
         return not self._is_cancelled
 
     def finish(self, answer: bytes) -> None:
-        """Answers."""
+        """Answers the call."""
         if self._lock is None:
             self._call.finish(answer, self._ended, watches=True)
             return
@@ -125,7 +125,7 @@ class EventCall:
                 self._call.finish(answer, self._ended, watches=False)
 
     def fail(self, code: Code, message: str) -> None:
-        """Ends with a status."""
+        """Ends the call with a status."""
         if self._lock is None:
             self._call.fail(int(code), message, self._ended, watches=True)
             return

@@ -29,7 +29,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class GrpcOptions:
-    """How the server listens.
+    """Options of the gRPC server.
 
     Attributes:
         address: where to listen, e.g. 127.0.0.1 (this machine only) or 0.0.0.0 (all its addresses).

@@ -10,7 +10,7 @@ from grpc_health.v1 import health, health_pb2
 
 
 def health_handler(servicer: health.HealthServicer) -> grpc.GenericRpcHandler:
-    """The methods of grpc.health.v1.Health; see `service_handlers` for why they take bytes."""
+    """Returns the methods of grpc.health.v1.Health; see `Method` for why they take bytes."""
     def check(data: bytes, context: grpc.ServicerContext) -> bytes:
         return servicer.Check(_parsed(data, context), context).SerializeToString()
 

@@ -31,7 +31,7 @@ class _ContextCall:
 
 
 def pool_handlers(methods: Mapping[str, Method]) -> list[grpc.GenericRpcHandler]:
-    """For `grpc.Server.add_generic_rpc_handlers`.
+    """Returns the handlers for `grpc.Server.add_generic_rpc_handlers`.
 
     Arguments:
         methods: path, as `/package.Service/Method` -> method.

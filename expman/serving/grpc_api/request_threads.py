@@ -101,7 +101,7 @@ class RequestThreads(Executor):
             thread.start()
 
     def _num_short(self, workers: set[_Worker]) -> int:
-        """How many have not run for long yet."""
+        """Returns how many have not run for long yet."""
         if len(workers) < self._few:
             return len(workers)
         late = time.monotonic() - _PATIENCE_SECONDS

@@ -34,7 +34,7 @@ class Method:
         name: within its service.
         function: what answers.
         request_type: the message that it takes.
-        has_deadline: whether it runs a model, which may take as long as the caller waits.
+        has_deadline: it runs a model, which may take as long as the caller waits.
     """
 
     name: str

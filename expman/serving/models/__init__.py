@@ -1,1 +1,1 @@
-"""Which models and versions are loaded: from configurations and folders to predictors that requests can hold."""
+"""Models and their versions: from configurations and folders to loaded predictors that requests can hold."""

@@ -48,12 +48,12 @@ class LoadFailures:
         self._failures.pop(number, None)
 
     def blocks(self, number: int) -> bool:
-        """Whether a version is not to be tried now."""
+        """Returns True when a version is not to be tried now."""
         failure = self._failures.get(number)
         return failure is not None and time.monotonic() < failure.next_try
 
     def changed(self, folders: Mapping[int, Path]) -> list[int]:
-        """The versions whose folder is gone, elsewhere, or holds something else than it did; reads the disk.
+        """Returns the versions whose folder is gone, elsewhere, or holds something else than it did; reads the disk.
 
         Arguments:
             folders: version -> its folder now.

@@ -1,4 +1,4 @@
-"""What is to be served under a model's name, read from TensorFlow Serving's ModelServerConfig."""
+"""The configuration of a model, read from TensorFlow Serving's ModelServerConfig."""
 
 from __future__ import annotations
 
@@ -61,30 +61,30 @@ def model_configs(config: ModelServerConfig) -> list[ModelConfig]:
         The models in the order of the configuration; [] when it says nothing.
 
     Raises:
-        ServingError: it is not a list of models, or some of them cannot be served; tells all faults.
+        ServingError: it is not a list of models, or some of them cannot be served; tells all errors.
     """
     if config.WhichOneof("config") == "custom_model_config":
         raise ServingError("ServerModelConfig type not supported: custom_model_config. Only ModelConfigList is currently "
                            "supported. List the models in model_config_list.")
     messages = config.model_config_list.config
-    faults = [fault for message in messages for fault in _faults(message)]
-    faults += [f"Illegal to list model {name} multiple times in config list"
+    errors = [error for message in messages for error in _errors(message)]
+    errors += [f"Illegal to list model {name} multiple times in config list"
                for name, count in Counter(message.name for message in messages).items() if count > 1]
     models = []
     for message in messages:
         try:
             policy = version_policy(message.model_version_policy)
         except ServingError as error:
-            faults.append(f"Model {message.name}: {error}")
+            errors.append(f"Model {message.name}: {error}")
             continue
         _notice(message)
         models.append(ModelConfig(message.name, Path(message.base_path), policy, dict(message.version_labels)))
-    if faults:
-        raise ServingError("\n".join(faults))
+    if errors:
+        raise ServingError("\n".join(errors))
     return models
 
 
-def _faults(message: model_server_config_pb2.ModelConfig) -> Iterator[str]:
+def _errors(message: model_server_config_pb2.ModelConfig) -> Iterator[str]:
     name, base_path = message.name, message.base_path
     if not name:
         yield f"A model has no name (base_path: '{base_path}'). Add `name: \"…\"`, which requests will give."

@@ -81,8 +81,8 @@ class ModelStore:
         """
         try:
             self._apply(models)
-            if faults := self._faults_once_settled(models):
-                raise ServingError("\n".join(faults.values()))
+            if errors := self._errors_once_settled(models):
+                raise ServingError("\n".join(errors.values()))
         except BaseException:
             self.close()
             raise
@@ -101,9 +101,9 @@ class ModelStore:
                 UNAVAILABLE, the store is closing.
         """
         self._apply(models)
-        if faults := self._faults_once_settled(models):
-            raise StatusError(Code.UNKNOWN, f"{len(faults)} model(s) did not become available: " + "; ".join(
-                f"{{{name}: {fault}}}" for name, fault in faults.items()))
+        if errors := self._errors_once_settled(models):
+            raise StatusError(Code.UNKNOWN, f"{len(errors)} model(s) did not become available: " + "; ".join(
+                f"{{{name}: {error}}}" for name, error in errors.items()))
 
     def acquire(self, name: str, *, version: int | None = None, label: str | None = None, key: str = "") -> ServedVersion:
         """Holds a version for one request: it stays loaded until the `with` block is left. The traffic rule chooses it.
@@ -125,7 +125,7 @@ class ModelStore:
         return model.acquire(TrafficRequest(name, version, label, key))
 
     def statuses(self, name: str, *, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
-        """The versions of a model that were seen since the start, newest first; just one if asked for.
+        """Returns the versions of a model that were seen since the start, newest first; just one if asked for.
 
         Raises:
             StatusError: NOT_FOUND, the model is not served here, or the version was never seen; INVALID_ARGUMENT, there is
@@ -137,7 +137,7 @@ class ModelStore:
         return model.statuses(version=version, label=label)
 
     def available_versions(self) -> dict[str, list[int]]:
-        """Model -> its versions that answer now, ascending."""
+        """Returns model -> its versions that answer now, ascending."""
         return {name: model.available_versions() for name, model in self._models.items()}
 
     def look(self) -> None:
@@ -185,15 +185,15 @@ class ModelStore:
                 raise
         return served
 
-    def _faults_once_settled(self, models: Sequence[ModelConfig]) -> dict[str, str]:
+    def _errors_once_settled(self, models: Sequence[ModelConfig]) -> dict[str, str]:
         """Waits until nothing of these models is being loaded; returns name -> why it has no version that serves."""
-        faults = {}
+        errors = {}
         current = self._models
         for model in (current[config.name] for config in models if config.name in current):
             model.wait_until_settled()
-            if (fault := model.fault()) is not None:
-                faults[model.name] = fault
-        return faults
+            if (error := model.error()) is not None:
+                errors[model.name] = error
+        return errors
 
     def _watch(self) -> None:
         # Without looks at the base paths, what failed is still to be tried again.

@@ -41,7 +41,7 @@ class ModelVersions:
         self._open_version = open_version
         self._start_load = start_load
         self._look_lock = threading.Lock()  # One look at a time, so that an older one never overwrites a newer one.
-        self._complaint = ""  # Why the base path has nothing to serve.
+        self._base_path_error = ""  # Why the base path has nothing to serve.
         self._told = ""  # What was last logged about it.
         self._make_rule = traffic_rule
         self._rule = traffic_rule(config)  # Read without a lock, as the routes are.
@@ -71,7 +71,7 @@ class ModelVersions:
                 return served
 
     def statuses(self, *, version: int | None, label: str | None) -> list[VersionStatus]:
-        """Where the versions stand; see `ModelStore.statuses`."""
+        """Returns where the versions stand; see `ModelStore.statuses`."""
         if label is not None:
             version = self._labelled(label)
         with self._lock:
@@ -84,7 +84,7 @@ class ModelVersions:
         raise StatusError(Code.NOT_FOUND, f"Could not find {wanted} of model {self.name}")
 
     def available_versions(self) -> list[int]:
-        """The versions that answer now, ascending."""
+        """Returns the versions that answer now, ascending."""
         return sorted(self._routes.by_number)
 
     def update(self, config: ModelConfig) -> None:
@@ -112,15 +112,15 @@ class ModelVersions:
         with self._has_changed:
             self._has_changed.wait_for(lambda: not self._loading or self._is_closed)
 
-    def fault(self) -> str | None:
-        """Why no version serves, with the remedy; None when one does."""
+    def error(self) -> str | None:
+        """Returns why no version serves, with the remedy; None when one does."""
         with self._lock:
             if self._serving or self._is_closed:
                 return None
             errors = [f"version {number}: {self._statuses[number].error}" for number in sorted(self._folders, reverse=True)
                       if number in self._statuses and self._statuses[number].error]
         if not errors:
-            return self._complaint
+            return self._base_path_error
         return (f"no version of '{self.name}' in '{self._config.base_path}' can be loaded. {'; '.join(errors)}. "
                 "Export it again.")
 
@@ -136,15 +136,15 @@ class ModelVersions:
         except FileNotFoundError:
             folders = {}
         except OSError as error:
-            self._complain(f"'{config.base_path}', the base path of '{self.name}', cannot be read ({error.strerror}). "
+            self._set_base_path_error(f"'{config.base_path}', the base path of '{self.name}', cannot be read ({error.strerror}). "
                            "Make it readable.")
             self.retry()
             return
         if not config.version_policy.wanted(folders):
-            self._complain(f"'{config.base_path}' holds no version of '{self.name}' to serve (folders named 1, 2, 3 …; "
+            self._set_base_path_error(f"'{config.base_path}' holds no version of '{self.name}' to serve (folders named 1, 2, 3 …; "
                            f"wanted: {config.version_policy}). Train until the first export, or correct the path.")
         else:
-            self._complaint = ""
+            self._base_path_error = ""
             missing = sorted(config.version_policy.missing(folders))
             self._tell_once(f"'{config.base_path}' lacks versions of '{self.name}' that are configured: {missing}"
                             if missing else "")
@@ -154,10 +154,10 @@ class ModelVersions:
             for number in changed:
                 self._failures.forget(number)
 
-    def _complain(self, complaint: str) -> None:
-        self._complaint = complaint
-        if self._routes.newest is not None:  # Else `fault` tells it.
-            self._tell_once(f"{complaint} What is loaded serves on.")
+    def _set_base_path_error(self, error: str) -> None:
+        self._base_path_error = error
+        if self._routes.newest is not None:  # Else `error` tells it.
+            self._tell_once(f"{error} What is loaded serves on.")
 
     def _tell_once(self, text: str) -> None:
         if text and text != self._told:
@@ -189,7 +189,7 @@ class ModelVersions:
         return self._config.version_policy.wanted({number for number in self._folders if not self._failures.blocks(number)})
 
     def _serves(self, number: int) -> bool:
-        """Whether a version serves from where it is now, not from the base path of an earlier configuration."""
+        """Returns True when a version serves from where it is now, not from the base path of an earlier configuration."""
         return number in self._serving and self._serving[number].folder == self._folders.get(number)
 
     def _start_loads(self) -> None:
@@ -279,7 +279,7 @@ class ModelVersions:
             self._statuses[status.version] = status
 
     def _labelled(self, label: str) -> int:
-        """The version that a label points to, or will once that serves."""
+        """Returns the version that a label points to, or will once that serves."""
         if label in self._routes.by_label:
             return self._routes.by_label[label].number
         if label in self._config.labels:

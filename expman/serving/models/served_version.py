@@ -14,14 +14,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class ServedVersion:
-    """What `ModelStore.acquire` hands out; leaving its `with` statement, or `release`, gives the version back.
+    """A version as `ModelStore.acquire` hands it out; leaving its `with` statement, or `release`, gives the version back.
 
     Attributes:
         name: the model.
         number: the version.
         predictor: what answers.
         folder: where it was loaded from.
-        plans: what those who use the version remember of it, as long as it is loaded.
+        plans: notes of those who use the version, as long as it is loaded.
     """
 
     __slots__ = ("_is_closed", "_lock", "_num_requests", "_on_closed", "folder", "name", "number", "plans", "predictor")

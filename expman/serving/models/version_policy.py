@@ -1,4 +1,4 @@
-"""Which of a model's versions on disk are to be served."""
+"""Policies that choose which of a model's versions on disk are served."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class VersionPolicy(abc.ABC):
 
     @abc.abstractmethod
     def wanted(self, numbers: Collection[int]) -> set[int]:
-        """Those of the given versions that are to be served."""
+        """Returns those of the given versions that are to be served."""
 
     def missing(self, numbers: Collection[int]) -> set[int]:
-        """Those that are named by their number and are not among the given ones."""
+        """Returns the versions that are named by their number and are not among the given ones."""
         return set()
 
 
 @dataclass(frozen=True)
 class LatestVersions(VersionPolicy):
-    """The newest ones.
+    """Chooses the newest ones.
 
     Attributes:
         num_versions: how many, side by side.
@@ -36,7 +36,7 @@ class LatestVersions(VersionPolicy):
     num_versions: int = 1
 
     def wanted(self, numbers: Collection[int]) -> set[int]:
-        """The greatest of the given versions."""
+        """Returns the greatest of the given versions."""
         return set(sorted(numbers)[-self.num_versions:])
 
     def __str__(self) -> str:
@@ -45,10 +45,10 @@ class LatestVersions(VersionPolicy):
 
 @dataclass(frozen=True)
 class AllVersions(VersionPolicy):
-    """All there are."""
+    """Chooses all versions there are."""
 
     def wanted(self, numbers: Collection[int]) -> set[int]:
-        """All given versions."""
+        """Returns all given versions."""
         return set(numbers)
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class AllVersions(VersionPolicy):
 
 @dataclass(frozen=True)
 class SpecificVersions(VersionPolicy):
-    """Those that the configuration names.
+    """Chooses the versions that the configuration names.
 
     Attributes:
         versions: their numbers.
@@ -66,11 +66,11 @@ class SpecificVersions(VersionPolicy):
     versions: frozenset[int]
 
     def wanted(self, numbers: Collection[int]) -> set[int]:
-        """Those of the given versions that are named."""
+        """Returns those of the given versions that are named."""
         return self.versions & set(numbers)
 
     def missing(self, numbers: Collection[int]) -> set[int]:
-        """Those that are named and are not among the given versions."""
+        """Returns the versions that are named and are not among the given ones."""
         return self.versions - set(numbers)
 
     def __str__(self) -> str:

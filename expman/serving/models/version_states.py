@@ -22,7 +22,7 @@ class VersionState(enum.IntEnum):
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """Where one version stands.
+    """The state of one version.
 
     Attributes:
         error: why it could not be loaded (state END); '' otherwise.
