@@ -39,7 +39,7 @@ class ArrayCache:
             self._folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, path: str, kind: str, read: Callable[[str], Any]) -> Any:
-        """What `read(path)` returned first; `kind` tells apart what is read in different ways from one file.
+        """Returns the first result of `read(path)`; `kind` tells apart what is read in different ways from one file.
 
         Raises:
             ArrayCacheError: the folder cannot be written.

@@ -13,7 +13,7 @@ GREY_WEIGHTS = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What may be changed at random in images `[height, width, bands]` and volumes `[depth, height, width, bands]`.
+    """Changes that may be made at random to images `[height, width, bands]` and volumes `[depth, height, width, bands]`.
 
     A flip is done in half of the cases; of the turns that fit, each is as likely as the others. Every draw comes from the
     generator that is passed, so one seed gives one result.
@@ -56,12 +56,12 @@ class Augmentation:
 
     @property
     def is_geometric(self) -> bool:
-        """Whether `geometric` may change something."""
+        """Tells whether `geometric` may change something."""
         return self.flip_left_right or self.flip_up_down or self.flip_depth or self.rotate_90 or self.rotate_90_depth
 
     @property
     def is_photometric(self) -> bool:
-        """Whether `photometric` may change something."""
+        """Tells whether `photometric` may change something."""
         return any(amount is not None for amount in (self.brightness, self.contrast, self.saturation))
 
     def check_sample(self, *, num_spatial_axes: int, num_bands: int | None) -> None:

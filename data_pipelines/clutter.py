@@ -16,13 +16,13 @@ _LOG = logging.getLogger(__name__)
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder of this name is known to hold no data: `.DS_Store`, `._0.jpg`, `.ipynb_checkpoints` …."""
+    """Tells whether a file or folder of this name is known to hold no data: `.DS_Store`, `._0.jpg`, `.ipynb_checkpoints` …."""
     name = name.lower()
     return name in _NAMES or name.startswith(_PREFIXES)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a listing leaves a file or folder out: it is clutter, or its name starts with a dot."""
+    """Tells whether a listing leaves a file or folder out: it is clutter, or its name starts with a dot."""
     return name.startswith(".") or is_clutter(name)
 
 

@@ -30,7 +30,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Schema:
-    """What is in a folder of TFRecords.
+    """The names, types and shapes in a folder of TFRecords.
 
     Attributes:
         spec: of a sample: tensors (`tf.TensorSpec`) in any nest of tuples and dicts.

@@ -1,4 +1,4 @@
-"""What happens when a file cannot be read: the error names it, or it is skipped and counted."""
+"""Treats files that cannot be read: the error names one, or it is skipped and counted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class UnreadableFiles:
         self.reasons: dict[str, str] = {}
 
     def read(self, reader: Callable[[str], Any], path: str) -> Any:
-        """What `reader(path)` returns, or None when the file cannot be read and is to be skipped.
+        """Returns `reader(path)`, or None when the file cannot be read and is to be skipped.
 
         Raises:
             UnreadableFileError: the file cannot be read (`reader` raised OSError or ValueError) and the policy is 'raise'.

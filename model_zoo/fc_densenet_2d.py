@@ -85,7 +85,7 @@ def _size(hparams: dict[str, Any]) -> tuple[tuple[int, ...], int, int]:
 
 def _dense_block(stack: keras.KerasTensor, *, num_layers: int, growth_rate: int, dropout: float,
                  name: str) -> list[keras.KerasTensor]:
-    """What each layer adds, seeing the block's input and all that the layers before it have added."""
+    """Returns the features that the layers add, each seeing the block's input and what the layers before it have added."""
     added: list[keras.KerasTensor] = []
     for index in range(num_layers):
         seen = _stacked([stack, *added], name=f"{name}_layer_{index}_stack")

@@ -52,7 +52,7 @@ def model(data: keras.KerasTensor, n_outputs: int, hparams: dict[str, Any]) -> d
 
 
 def receptive_field(*, kernel_size: int, levels: int) -> int:
-    """How many steps a prediction can depend on, its own included; what came before them makes no difference."""
+    """Returns the number of steps on which a prediction can depend, its own included; what came before them makes no difference."""
     return 1 + 2 * (kernel_size - 1) * (2 ** levels - 1)
 
 

@@ -1,4 +1,4 @@
-"""What named columns of a CSV file hold, and how each becomes numbers: as it is, one-hot by word, one-hot by interval."""
+"""Named columns of a CSV file, and their ways to become numbers: as they are, one-hot by word, one-hot by interval."""
 
 from __future__ import annotations
 

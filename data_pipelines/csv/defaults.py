@@ -1,4 +1,4 @@
-"""What the columns of a time series hold and what stands for their missing cells, from `record_defaults_values`."""
+"""Reads the kinds of a time series' columns, and what stands for their missing cells, from `record_defaults_values`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CellDefault:
-    """Whether a column holds text, and what stands for a missing cell (None: it must not be missing)."""
+    """The kind of a column, and what stands for its missing cells (None: none may be missing)."""
 
     holds_text: bool
     value: str | float | None = None

@@ -177,7 +177,7 @@ def _column_to_read(name: str, names: Sequence[str], as_features: Sequence[CsvFe
 
 def _encoding(names: Sequence[str], features: Sequence[CsvFeature], labels: Sequence[CsvFeature],
               dtype: tf.DType) -> RowEncoding:
-    """How rows become features and labels."""
+    """Turns rows into features and labels."""
     all_labels_are_classes = not any(isinstance(column, NumericColumn) for column in labels)
     labels_dtype = tf.int64 if all_labels_are_classes else dtype
     plain = {names.index(column.name) for column in (*features, *labels)

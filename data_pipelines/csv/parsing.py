@@ -101,7 +101,7 @@ class CsvParser:
             raise CsvError(0, f"in the {num_rows} rows from here, pandas found: {error}") from error
 
     def _are_valid(self, cells: CsvCells) -> bool:
-        """Whether no cell is missing where none may be, and all words are allowed."""
+        """Tells whether no cell is missing where none may be, and all words are allowed."""
         complete = [column.position for column in self._table.columns if column.kind == "number" and not column.allows_missing]
         if np.isnan(cells.numbers(complete)).any() or np.isinf(cells.numbers(self._table.positions("number"))).any():
             return False
@@ -151,7 +151,7 @@ def _separators(characters: np.ndarray, delimiter: str) -> tuple[np.ndarray, np.
 
 
 def _is_regular(ends_line: np.ndarray, num_columns: int) -> bool:
-    """Whether each n-th separator is a line break, and no other: pandas would fill short rows up and cut long ones."""
+    """Tells whether each n-th separator is a line break, and no other: pandas would fill short rows up and cut long ones."""
     num_rows, rest = divmod(len(ends_line), num_columns)
     return not rest and bool(ends_line[num_columns - 1::num_columns].all()) and np.count_nonzero(ends_line) == num_rows
 

@@ -26,7 +26,7 @@ _COUNT_BYTES = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class RowEncoding:
-    """How the cells of rows become features and labels.
+    """Turns the cells of rows into features and labels.
 
     Arguments:
         encode: a pure function from cells to features `[rows, features_width]` and labels `[rows, labels_width]`.
@@ -49,7 +49,7 @@ class RowEncoding:
 
 def csv_pieces(paths: tf.Tensor, table: CsvTable, encoding: RowEncoding, *, unreadable: UnreadableFiles,
                piece_bytes: int) -> tf.data.Dataset:
-    """All rows of all files, file after file, in pieces; an empty file gives a piece without rows.
+    """Reads the rows of all files, file after file, in pieces; an empty file gives a piece without rows.
 
     Arguments:
         paths: of the files, string `[files]`.
@@ -122,7 +122,7 @@ class _CsvSource:
 
     def parse_piece(self, path: bytes, start: np.int64, end: np.int64
                     ) -> tuple[np.bool_, np.ndarray, np.ndarray, np.ndarray]:
-        """Whether a piece can be read, and its features, labels and times, without rows if it cannot."""
+        """Returns the features, labels and times of a piece, and whether it could be read; without rows if it could not."""
         def parse(path: str) -> tuple[CsvCells, np.ndarray]:
             with open(path, "rb") as file:  # again: a tensor of its text would be copied four times
                 file.seek(start)

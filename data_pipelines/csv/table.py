@@ -1,4 +1,4 @@
-"""What is read from CSV files: their form, their header, and the columns that a pipeline asks for."""
+"""Describes CSV files: their form, their header, and the columns that a pipeline asks for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class CsvFormat:
-    """How the files are written.
+    """The form of the files.
 
     Arguments:
         delimiter: one character between two cells. Spaces after it do not belong to the cell.
@@ -60,12 +60,12 @@ class CsvFormat:
 
     @property
     def is_utf_8(self) -> bool:
-        """Whether the text need not be brought to UTF-8."""
+        """Tells whether the text need not be brought to UTF-8."""
         return codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig")
 
     @property
     def skips_spaces(self) -> bool:
-        """Whether spaces at the start of a cell are dropped."""
+        """Tells whether spaces at the start of a cell are dropped."""
         return self.delimiter != " "
 
     def cells(self, lines: Iterable[str]) -> csv.reader:
@@ -96,7 +96,7 @@ class CsvFormat:
             raise ValueError(f"line {number}: {self.undecodable(error)}") from error
 
     def undecodable(self, error: UnicodeDecodeError) -> str:
-        """What is wrong with a text that is not in the encoding, and what helps."""
+        """Says of a text that it is not in the encoding, and what helps."""
         if self.is_utf_8:
             return (f"it is not UTF-8 ({error.reason}). Save the file as UTF-8, or tell its encoding: encoding='cp1252' (Windows, "
                     "Western Europe), 'latin-1' ….")
@@ -206,7 +206,7 @@ def _unknown_name(name: str, header: list[str]) -> str:
 
 
 def column_label(position: int, header: list[str] | None) -> str:
-    """What errors call a column: by its name, else by its place."""
+    """Returns the words of errors for a column: its name, else its place."""
     return f"column {header[position]!r}" if header is not None else f"column {position} (from 0)"
 
 

@@ -42,7 +42,7 @@ class ImageOpener:
         return read_image(path, reader=self.reader, palette=self.palette)
 
     def reads_windows(self, path: str) -> bool:
-        """Whether a file is opened fast and only the windows that are cut are read."""
+        """Tells whether a file is opened fast and only the windows that are cut are read."""
         return self.reader == "rasterio" and not self.whole and path.lower().endswith(_WINDOWED)
 
 

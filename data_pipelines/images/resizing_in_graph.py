@@ -9,7 +9,7 @@ import tensorflow as tf
 
 def resized_tensor(image: np.ndarray | tf.Tensor, size: tuple[int, int], filter: str, engine: str,
                    data_format: str) -> tf.Tensor:
-    """What `resize` promises, for checked arguments.
+    """Resizes in the graph as `resize` promises, for checked arguments.
 
     Whole numbers of 16 bits are resized by float64 matrices: the float32 coordinates of TensorFlow and Keras are wrong by several
     levels there.

@@ -57,7 +57,7 @@ def warn_of_other_orientations(files: LabelledFiles) -> None:
 
 
 def _sizes_tell(files: LabelledFiles, index: int) -> bool:
-    """Whether image and label map would not fit together if one more of them were turned on its side."""
+    """Tells whether image and label map would not fit together if one more of them were turned on its side."""
     try:
         height, width = files.opened(index).size[-2:]
     except (OSError, ValueError):  # a pass will name the file, and both orientations if the sizes do not fit

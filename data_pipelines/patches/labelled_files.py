@@ -17,7 +17,7 @@ from data_pipelines.patches.positions import window
 
 
 class ArrayLike(Protocol):
-    """What a file is opened as: a NumPy array, a memory map, or what reads windows of a file when it is indexed by slices."""
+    """An opened file: a NumPy array, a memory map, or what reads windows of a file when it is indexed by slices."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -32,7 +32,7 @@ class Opener(Protocol):
         """The content; raises ValueError or OSError when it cannot be read."""
 
     def reads_windows(self, path: str) -> bool:
-        """Whether a file is opened fast and only the windows that are cut are read."""
+        """Tells whether a file is opened fast and only the windows that are cut are read."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class LabelledFiles:
         return len(self.paths)
 
     def reads_windows(self, index: int) -> bool:
-        """Whether a raw file and its reference are opened fast, and only the windows that are cut are read."""
+        """Tells whether a raw file and its reference are opened fast, and only the windows that are cut are read."""
         return self._open_raw.reads_windows(self.paths[index]) and (
             self.references is None or self._open_reference.reads_windows(self.references[index]))
 

@@ -19,7 +19,7 @@ _SHUFFLED_BATCHES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class PatchOptions:
-    """How patches are chosen, changed and batched.
+    """The options by which patches are chosen, changed and batched.
 
     Arguments:
         batch_size: patches in a batch.
@@ -98,7 +98,7 @@ class PatchOptions:
 
     @property
     def num_shuffled(self) -> int:
-        """How many patches are shuffled among each other."""
+        """The number of patches that are shuffled among each other."""
         if not self.shuffle_samples:
             return 0
         return _SHUFFLED_BATCHES * self.batch_size if self.shuffle_buffer is None else self.shuffle_buffer
@@ -108,7 +108,7 @@ class PatchOptions:
                             additional_filters=self.additional_filters)
 
     def _augmentation(self) -> Augmentation:
-        """What is asked for, or nothing in evaluation."""
+        """Returns the augmentation that is asked for; in evaluation none."""
         asked = Augmentation(
             flip_left_right=self.apply_random_flip_left_right, flip_up_down=self.apply_random_flip_up_down,
             flip_depth=self.apply_random_flip_depth, rotate_90=self.apply_random_rotate_90,

@@ -53,7 +53,7 @@ def paired_references(raw_files: Sequence[str], reference_files: Sequence[str], 
 
 
 def _distinct_parts(paths: Sequence[str]) -> list[str]:
-    """What tells the names of files apart."""
+    """Returns the parts that tell the names of files apart."""
     names = [os.path.splitext(os.path.basename(os.path.normpath(path)))[0] for path in paths]
     if len(set(names)) < len(names):
         folders = [os.path.dirname(os.path.abspath(path)) for path in paths]

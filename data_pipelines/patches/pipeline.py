@@ -90,7 +90,7 @@ def shuffled_by_windows(dataset: tf.data.Dataset, *, window_size: int, seed: int
 
 
 def _patches_of_parts(cutter: PatchCutter, options: PatchOptions) -> tf.data.Dataset:
-    """All patches of a part in one element."""
+    """Returns a dataset with the patches of a part in one element."""
     parts = cutter.parts()
     dataset = tf.data.Dataset.from_tensor_slices(parts)
     if options.shuffle_samples:

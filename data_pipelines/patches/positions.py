@@ -44,7 +44,7 @@ def check_fits(size: Sequence[int], patch: Sequence[int]) -> None:
 
 def num_random_patches(size: Sequence[int], patch: Sequence[int], *, max_patches_per_image: int,
                        image_area_coverage_factor: float) -> int:
-    """How many random patches an image or volume gives: as many as cover its area so many times, within 1 … the maximum."""
+    """Returns the number of random patches of an image or volume: as many as cover its area so many times, within 1 … the maximum."""
     return max(1, int(min(max_patches_per_image, image_area_coverage_factor * math.prod(size) / math.prod(patch))))
 
 

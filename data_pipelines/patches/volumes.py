@@ -93,5 +93,5 @@ class VolumeOpener:
                            palette=self.palette)
 
     def reads_windows(self, path: str) -> bool:
-        """Whether a file is memory-mapped."""
+        """Tells whether a file is memory-mapped."""
         return path.endswith(".npy")

@@ -1,4 +1,4 @@
-"""What a table's columns hold, with the statistics of the training rows, and how each becomes numbers, in TensorFlow ops."""
+"""The columns of a table, with the statistics of the training rows, and their ways to become numbers, in TensorFlow ops."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def date_column(name: str, served_name: str, words: Sequence[str], date_format: 
 
 
 def as_record(column: TableColumn) -> dict[str, Any]:
-    """What `from_record` makes the column of, for JSON; floats come back to the bit."""
+    """Returns for JSON what `from_record` makes the column of; floats come back to the bit."""
     return {"kind": column.kind, **dataclasses.asdict(column)}
 
 

@@ -22,7 +22,7 @@ _FEW_ROWS = 20  # in which all words may differ by chance
 
 @dataclass(frozen=True, kw_only=True)
 class KindOverrides:
-    """What the user knows better.
+    """The kinds that the user knows better.
 
     Arguments:
         numbers, categories, ignored: columns to be taken as numbers, as categories, or left out.
@@ -159,6 +159,6 @@ def _check_finite(cells: TableCells, words: pd.Series, numbers: np.ndarray, *, n
 
 
 def _counts_rows(numbers: np.ndarray) -> bool:
-    """Whether numbers look like the places of the rows: whole, all different, ascending and dense."""
+    """Tells whether numbers look like the places of the rows: whole, all different, ascending and dense."""
     return (len(numbers) >= _FEW_ROWS and bool((np.diff(numbers) > 0).all()) and bool((numbers % 1 == 0).all())
             and numbers[-1] - numbers[0] < 3 * len(numbers))

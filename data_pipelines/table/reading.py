@@ -23,7 +23,7 @@ _OTHER_DELIMITERS = (";", "\t", "|", ",")
 
 @dataclass(frozen=True, kw_only=True)
 class TableFormat:
-    """How the files are written.
+    """The form of the files.
 
     Arguments:
         delimiter: one character between two cells.
@@ -51,7 +51,7 @@ class TableFormat:
 
 
 class TableCells:
-    """All rows of some files, as they stand there.
+    """The rows of some files, as they stand there.
 
     Arguments:
         frame: str `[rows, columns]`; '' where a cell is missing.
@@ -65,7 +65,7 @@ class TableCells:
 
     @property
     def name(self) -> str:
-        """How messages call the files."""
+        """The words of messages for the files."""
         return self.paths[0] + (f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else "")
 
     def place(self, row: int) -> str:

@@ -1,4 +1,4 @@
-"""What a settings file says about a table of mixed columns: one call, whose result offers all that it needs of its data."""
+"""Describes a table of mixed columns in a settings file: one call, whose result offers all that it needs of its data."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ class Table:
         return self.target.labels(self._cells, self._training_rows if for_training else self._validation_rows, self._form)
 
     def recorded_statistics(self) -> dict[str, Any]:
-        """All that preprocessing and loss depend on, for JSON."""
+        """Returns for JSON all that preprocessing and loss depend on."""
         return {"columns": [table_columns.as_record(column) for column in self.columns],
                 "target": dataclasses.asdict(self.target)}
 

@@ -1,4 +1,4 @@
-"""What a table is to predict: a number, in its own units outside of the network, or a class by its name."""
+"""The column that a table is to predict: a number, in its own units outside of the network, or a class by its name."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ TableTarget = NumberTarget | ClassTarget
 
 def infer_target(cells: TableCells, training_rows: np.ndarray, *, name: str, task: str | None, form: TableFormat
                  ) -> TableTarget:
-    """What the column holds: a number, unless there are words or at most ten different whole numbers.
+    """Infers the kind of the target: a number, unless there are words or at most ten different whole numbers.
 
     Raises:
         ValueError: the column is not there, lacks cells, or has nothing to learn.

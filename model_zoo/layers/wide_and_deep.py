@@ -1,4 +1,4 @@
-"""What the wide-and-deep classifier and regressor share: a linear model and a network on embeddings, added up.
+"""Parts of the wide-and-deep classifier and regressor: a linear model and a network on embeddings, added up.
 
 Source: Cheng et al., "Wide & deep learning for recommender systems", DLRS 2016. The paper trains the wide part by FTRL and
 the deep one by AdaGrad; here one optimizer trains both.

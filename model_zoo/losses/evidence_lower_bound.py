@@ -25,7 +25,7 @@ def divergence_from_standard_normal(mean: Any, log_variance: Any) -> tf.Tensor:
 
 
 def bernoulli_negative_log_likelihood(images: Any, logits: Any) -> tf.Tensor:
-    """How improbable images are when each value is an independent coin with probability sigmoid(logit).
+    """Computes the negative log-likelihood of images when each value is an independent coin with probability sigmoid(logit).
 
     Arguments:
         images: `[batch, …]` in 0 … 1; values between are taken for the fraction of ones.

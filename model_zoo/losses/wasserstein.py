@@ -8,7 +8,7 @@ _SMALLEST_SQUARE = 1e-12  # the gradient of a root is infinite at 0
 
 
 def critic_loss(image_score: tf.Tensor, generated_score: tf.Tensor) -> tf.Tensor:
-    """What the critic makes small, without its penalty: the negative estimate of the Wasserstein distance, a scalar.
+    """Computes the critic's loss without its penalty: the negative estimate of the Wasserstein distance, a scalar.
 
     Source: Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, equation 3.
 
