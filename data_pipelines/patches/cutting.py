@@ -82,7 +82,7 @@ class PatchCutter:
         self.dtypes = (raw_dtype, self.layout.label_dtype)
 
     def parts(self) -> np.ndarray:
-        """Returns the arguments of the cutter's calls: int64 `[num_parts, 3]`: a file's index, and first and end of its patches of the grid.
+        """Returns the arguments of calls: int64 `[num_parts, 3]`: a file's index, and first and end of its patches of the grid.
 
         A file has one part, unless it is read in windows: then its grid comes in parts of at most 64 MiB.
         """
