@@ -1,14 +1,17 @@
-# make setup  makes the virtual environment .venv and installs the requirements
-# make demo   the same, then runs a real experiment from data to the answers of a served model
-# make test   the same set-up, then the test suite
-# make lint   holds the style and the types: ruff, and mypy with the known errors of mypy-baseline.txt, which may only become fewer
-# make docs   writes the tables of the README and of docs/ anew from the declarations
+# make setup        makes the virtual environment .venv and installs the requirements
+# make demo         the same, then runs a real experiment from data to the answers of a served model
+# make test         the same set-up, then the test suite, with a worker for each core
+# make test-quick   the same without the tests that take long
+# make lint         holds the style and the types: ruff, and mypy with the known errors of mypy-baseline.txt, which may only become fewer
+# make docs         writes the tables of the README and of docs/ anew from the declarations
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+WORKERS ?= auto
+PYTEST := $(RUN) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: setup demo test lint docs
+.PHONY: setup demo test test-quick lint docs
 
 setup: $(VENV)/installed
 
@@ -16,7 +19,10 @@ demo: $(VENV)/installed
 	$(RUN) examples/demo.py
 
 test: $(VENV)/installed-for-tests
-	$(RUN) -m pytest
+	$(PYTEST)
+
+test-quick: $(VENV)/installed-for-tests
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/installed-for-tests
 	$(RUN) -m ruff check

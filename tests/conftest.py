@@ -10,12 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.parallel_runs import group_and_order, taking_turns
 from tests.support.processes import SCRIPT, run_script
 from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # the tests' experiments are nobody else's
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Prepares the tests for several workers."""
+    if config.getoption("loadgroup", False):
+        group_and_order(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Makes tests that must be alone wait for the others."""
+    with taking_turns(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
