@@ -79,35 +79,46 @@ def _check_image(image: Any) -> None:
 
 
 def _resized_array(image: np.ndarray, size: tuple[int, int], filter: str, data_format: str) -> np.ndarray:
-    """Each band of each image on its own: Pillow would multiply colours by opacity, OpenCV take few bands at once."""
+    """Resizes an array by Pillow or OpenCV: bands together where the library can take them so, else each on its own."""
+    if data_format == "channels_last" and _takes_bands(image, filter):
+        return np.stack([_resized(picture, size, filter) for picture in image.reshape(-1, *image.shape[-3:])]).reshape(
+            *image.shape[:-3], *size, image.shape[-1])
     if data_format == "channels_last":
         image = np.moveaxis(image, -1, -3)
     planes = image.reshape(-1, *image.shape[-2:])
-    one = _by_pillow if filter == "antialias" else _by_opencv
-    known_dtype = image.dtype if image.dtype.name in _KNOWN_TO_ALL else np.float32
-    resized = np.stack([one(np.ascontiguousarray(plane, known_dtype), size, filter) for plane in planes])
-    resized = _as_dtype(resized, image.dtype).reshape(*image.shape[:-2], *size)
+    resized = np.stack([_resized(plane, size, filter) for plane in planes]).reshape(*image.shape[:-2], *size)
     return np.ascontiguousarray(np.moveaxis(resized, -3, -1)) if data_format == "channels_last" else resized
 
 
-def _by_pillow(plane: np.ndarray, size: tuple[int, int], _: str) -> np.ndarray:
+def _takes_bands(image: np.ndarray, filter: str) -> bool:
+    """Tells whether the library resizes `[height, width, bands]` as it would each band: Pillow multiplies by a fourth, opacity."""
+    return image.dtype == np.uint8 and image.shape[-1] == 3 if filter == "antialias" else 2 <= image.shape[-1] <= 4
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int], filter: str) -> np.ndarray:
+    known_dtype = picture.dtype if picture.dtype.name in _KNOWN_TO_ALL else np.float32
+    one = _by_pillow if filter == "antialias" else _by_opencv
+    return _as_dtype(one(np.ascontiguousarray(picture, known_dtype), size, filter), picture.dtype)
+
+
+def _by_pillow(picture: np.ndarray, size: tuple[int, int], _: str) -> np.ndarray:
     from PIL import Image
-    return np.asarray(Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def _by_opencv(plane: np.ndarray, size: tuple[int, int], filter: str) -> np.ndarray:
+def _by_opencv(picture: np.ndarray, size: tuple[int, int], filter: str) -> np.ndarray:
     import cv2
     height, width = size
     if filter == "bilinear":
-        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-    if (height > plane.shape[0]) == (width > plane.shape[1]):
-        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    if (height > picture.shape[0]) == (width > picture.shape[1]):
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     # OpenCV averages areas only where both sides shrink: the shrinking side goes first, on its own.
-    values = plane.astype(np.float32)
-    shrunk = (min(width, plane.shape[1]), min(height, plane.shape[0]))
+    values = picture.astype(np.float32)
+    shrunk = (min(width, picture.shape[1]), min(height, picture.shape[0]))
     values = cv2.resize(cv2.resize(values, shrunk, interpolation=cv2.INTER_AREA), (width, height),
                         interpolation=cv2.INTER_AREA)
-    return _as_dtype(values, plane.dtype)
+    return _as_dtype(values, picture.dtype)
 
 
 def _as_dtype(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
