@@ -22,11 +22,11 @@ _PROJECT_FILES = ("expman", "model_zoo", "data_pipelines", "experiments_manager.
 _NEVER_MOVED = ("__main__", "__mp_main__")
 _SOURCE_SUFFIXES = (".py", ".pyc")
 SHIPPED = tuple(PROJECT_FOLDER / entry for entry in _PROJECT_FILES)
-"""What every user of this project has, so that it need not travel with an experiment."""
+"""The files that every user of this project has, so that they need not travel with an experiment."""
 
 
 class _Turn:
-    """What the experiment whose turn it is changes in `sys.path` and `sys.modules`.
+    """The changes of the experiment whose turn it is in `sys.path` and `sys.modules`.
 
     Attributes:
         folders: those that it has put first, resolved.

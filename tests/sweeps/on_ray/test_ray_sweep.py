@@ -21,10 +21,11 @@ from expman.records.sweep_folder import SweepFolder
 from expman.sweeps.on_ray.cluster_slots import ClusterShare, cluster_share
 from expman.sweeps.on_ray.ray_cluster import chosen_address
 from expman.sweeps.sweep_file import load_sweep
+from tests.support.processes import SCRIPT
 from tests.support.project import ROOT
 from tests.support.ray_nodes import ray_nodes, trials_of_node
 from tests.support.sweep_files import read_trials, write_sweep
-from tests.sweeps.test_local_sweep import SCRIPT, sweep, wait_for
+from tests.sweeps.test_local_sweep import sweep, wait_for
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="pip install -r requirements-ray.txt")
 EXAMPLE = ROOT / "examples" / "regression" / "mysettings_curve_fitting.py"
