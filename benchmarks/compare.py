@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
-from experiment_files import falling_loss, write_experiment_files  # noqa: E402
+from tests.support.experiment_files import falling_loss, write_experiment_files  # noqa: E402
 
 NUM_EXPERIMENTS = 1_000
 NUM_EPOCHS = 100

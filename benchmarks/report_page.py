@@ -18,13 +18,13 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
 import bokeh  # noqa: E402
-from browser import open_browser  # noqa: E402
-from experiment_files import falling_loss, write_experiment_files  # noqa: E402
 
 from expman.reports.page.html_report import write_report  # noqa: E402
+from tests.support.browser import open_browser  # noqa: E402
+from tests.support.experiment_files import falling_loss, write_experiment_files  # noqa: E402
 
 NUM_TRIALS, NUM_EPOCHS, REPEATS = 200, 200, 7
 LIBRARY_ONLY = "<!doctype html><script>{library}</script><script>performance.mark('chart drawn')</script>"
