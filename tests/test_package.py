@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 import sys
@@ -82,6 +83,14 @@ def test_the_makefile_accepts_the_pythons_that_the_package_accepts():
         code = f"import sys; sys.version_info = (3, {minor}, 0); {rule[1]}"
         answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
         assert (answer.returncode == 0) == (f"3.{minor}.0" in accepted), f"3.{minor}: {answer.stderr}"
+
+
+def test_tox_tests_the_pythons_that_the_package_accepts():
+    tox = configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    accepted = SpecifierSet(PROJECT["requires-python"])
+    environments = [name.strip() for name in tox["tox"]["env_list"].split(",")]
+    assert environments == [*(f"py3{minor}" for minor in range(20) if f"3.{minor}" in accepted), "core"]
 
 
 def test_the_page_says_the_pythons_that_the_package_accepts():
