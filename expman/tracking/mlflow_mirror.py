@@ -37,7 +37,8 @@ class MlflowMirror:
     def __init__(self, folder: ExperimentFolder, *, server: TrackingServer) -> None:
         self._folder = folder
         self._server = server
-        self._client: MlflowClient | None = None
+        self._client: MlflowClient  # while it is connected
+        self._is_connected = False
         self._run_id = ""
         self._known_versions: set[tuple[str, str]] = set()
         self.sent_step = 0
@@ -53,15 +54,16 @@ class MlflowMirror:
         """
         content = RunContent(self._folder)
         try:
-            if self._client is None:
+            if not self._is_connected:
                 self._client = self._server.client()
                 self._open_run(content, is_over=is_over)
+                self._is_connected = True
             self._send_rows(content.rows_after(self.sent_step))
             self._send_versions()
             if is_over:
                 self._end_run(content)
         except BaseException:
-            self._client = None
+            self._is_connected = False
             raise
 
     def _open_run(self, content: RunContent, *, is_over: bool) -> None:

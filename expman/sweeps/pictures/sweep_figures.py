@@ -20,7 +20,7 @@ from expman.sweeps.pictures.trial_row import TrialRow
 from expman.sweeps.pictures.value_scale import ValueScale, shortened
 
 _FINISHED, _PRUNED, _FAILED, _BEST = "#1f6fb4", "#7f7f7f", "#d62728", "#e07b00"
-_GRID = {"color": "#dddddd", "linewidth": 0.6}
+_GRID: dict[str, Any] = {"color": "#dddddd", "linewidth": 0.6}
 _ABSENT = -0.1  # where a line passes the axis of an hparam that its trial does not have
 _MOST_IN_MATRIX = 7
 _SPREAD = {"x": 0.7548777, "y": 0.5698403}  # multiples of these, without their whole part, fill a square evenly
