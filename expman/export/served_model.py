@@ -35,8 +35,7 @@ class ServedModel(tf.Module):
         default = self._signature(answer)
         self.heads = tuple(default.structured_outputs)
         # The heads call the default signature, so that the network is traced, and written, once.
-        heads = {head: self._signature(lambda inputs, head=head: {head: default(**inputs)[head]}) for head in self.heads
-                 if head != DEFAULT_SIGNATURE}
+        heads = {head: self._head_signature(head, default=default) for head in self.heads if head != DEFAULT_SIGNATURE}
         # Not a dict, whose functions TensorFlow would write beside the signatures.
         self.named_signatures = MappingProxyType({DEFAULT_SIGNATURE: default, **heads})
         self.used_variables = list(default.variables)
@@ -57,6 +56,9 @@ class ServedModel(tf.Module):
         outputs = self.named_signatures[DEFAULT_SIGNATURE](**{
             name: tf.constant(value, self.inputs_spec[name].dtype) for name, value in sample.items()})
         return {name: np.asarray(tensor.numpy(), tensor.dtype.as_numpy_dtype) for name, tensor in outputs.items()}
+
+    def _head_signature(self, head: str, *, default: Callable[..., Mapping[str, tf.Tensor]]) -> Any:
+        return self._signature(lambda inputs: {head: default(**inputs)[head]})
 
     def _signature(self, function: Callable[[dict[str, tf.Tensor]], Mapping[str, tf.Tensor]]) -> Any:
         @tf.function(autograph=False)

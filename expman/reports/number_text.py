@@ -26,7 +26,7 @@ def duration_text(seconds: float | None) -> str:
     return f"{whole}s"
 
 
-def bytes_text(num_bytes: int) -> str:
+def bytes_text(num_bytes: float) -> str:
     """'512 B', '3.4 kB', '12 MB'."""
     size = float(num_bytes)
     for unit in ("B", "kB", "MB", "GB"):

@@ -51,7 +51,7 @@ def headline_of_many(records: Sequence[ExperimentRecord], *, order: Order | None
     """
     tiles = []
     value = field_value(records[0], order.name) if order else None
-    if value is not None:
+    if order and value is not None:
         tiles.append(Tile(f"best {split_name(order.name)[1]}", number_text(value), labels[0]))
     statuses = Counter(record.status for record in records)
     tiles.append(Tile("experiments", str(len(records)),

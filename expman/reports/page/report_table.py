@@ -85,7 +85,8 @@ def experiments_table(records: Sequence[ExperimentRecord], *, order: Order | Non
         labels: their short names.
         href: the link to a path.
     """
-    names = [name for name in compared(records, sort=order and f"{order.name}:{order.mode}").columns if name != "name"]
+    sort = f"{order.name}:{order.mode}" if order else None
+    names = [name for name in compared(records, sort=sort).columns if name != "name"]
     columns = [ReportColumn(name=name, head=heading(name, names), is_numeric=is_numeric(records, name)) for name in names]
     shades = _shades(records, order)
     rows = []
