@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator
 
 from expman.reports.experiment_records import ExperimentRecord
+from expman.reports.metrics_table import MetricsTable
 from expman.reports.number_text import number_text
 
 _LEAST_RELATIVE_DIFFERENCE = 1e-6
 
 
 def curve_lines(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[str]:
-    """A line for each curve that both experiments have and that is not the same in both.
+    """Yields a line for each curve that both experiments have and that is not the same in both.
 
     Curves part at the first epoch whose values differ by more than a millionth of the larger one: less comes from the
     order of additions.
@@ -20,10 +21,13 @@ def curve_lines(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[s
     for sign, record in (("-", first), ("+", second)):
         if record.metrics_table is None:
             yield f"{sign} this experiment has no {record.files.metrics_file.name} that can be read"
-    if first.metrics_table is None or second.metrics_table is None:
-        return
-    for column in first.metrics_table.curves:
-        one, other = (dict(zip(*record.metrics_table.points(column))) for record in (first, second))
+    if first.metrics_table is not None and second.metrics_table is not None:
+        yield from _lines_of_tables(first.metrics_table, second.metrics_table)
+
+
+def _lines_of_tables(first: MetricsTable, second: MetricsTable) -> Iterator[str]:
+    for column in first.curves:
+        one, other = dict(zip(*first.points(column))), dict(zip(*second.points(column)))
         common = sorted(one.keys() & other.keys())
         parting = next((epoch for epoch in common if not _equal(one[epoch], other[epoch])), None)
         if parting is None:
@@ -31,9 +35,9 @@ def curve_lines(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[s
         last = common[-1]
         yield (f"{column}: {number_text(one[last])} → {number_text(other[last])} at epoch {last:g}"
                f"{_change(one[last], other[last])}, {_since(parting, first=common[0])}")
-    for sign, record, beside in (("-", first, second), ("+", second, first)):
-        for column in record.metrics_table.curves:
-            if column not in beside.metrics_table.curves:
+    for sign, table, beside in (("-", first, second), ("+", second, first)):
+        for column in table.curves:
+            if column not in beside.curves:
                 yield f"{sign} {column} is in this experiment only"
 
 

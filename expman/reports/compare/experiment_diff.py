@@ -111,8 +111,7 @@ def _shown(value: Any) -> str:
 
 def _text_lines(first: Path, second: Path) -> Iterator[str]:
     """A unified diff of two files."""
-    texts = [_read_lines(path) for path in (first, second)]
-    lines = list(difflib.unified_diff(*texts, lineterm="", n=2))[2:]
+    lines = list(difflib.unified_diff(_read_lines(first), _read_lines(second), lineterm="", n=2))[2:]
     yield from lines[:_MOST_DIFF_LINES]
     if len(lines) > _MOST_DIFF_LINES:
         yield f"… and {len(lines) - _MOST_DIFF_LINES} lines more: diff -u '{first}' '{second}'"
