@@ -121,7 +121,10 @@ class MlflowMirror:
         except MlflowException as error:  # another trial was faster
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            return self._client.get_experiment_by_name(name).experiment_id
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return found.experiment_id
 
     def _send_rows(self, rows: Sequence[MetricsRow]) -> None:
         for batch in _batches(rows):
