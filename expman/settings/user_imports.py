@@ -155,8 +155,10 @@ def _modules_shadowed_by(folders: list[Path]) -> dict[str, ModuleType]:
     """Returns the modules of the user from elsewhere, with their submodules, that an import would find in the folders now."""
     shadowed = set()
     for name, module in list(sys.modules.items()):
+        if "." in name or name in _NEVER_MOVED:
+            continue
         places = _places(module)
-        if "." in name or name in _NEVER_MOVED or not places or _lie_below(places, folders):
+        if not places or _lie_below(places, folders):
             continue
         found = importlib.machinery.PathFinder.find_spec(name, sys.path)
         if found is not None and _lie_below(_places_of_spec(found), folders):
@@ -186,8 +188,10 @@ def _places(module: ModuleType) -> list[Path]:
     """Returns the file of a module of the user, the folders of a package without `__init__.py`; [] for any other module."""
     file = getattr(module, "__file__", None)
     if file:
+        if not is_user_file(file):  # thousands, which are not worth a look at the file system
+            return []
         path = Path(file).resolve()
-        return [path] if is_user_file(file) and not _ships_with_project(path) else []
+        return [] if _ships_with_project(path) else [path]
     return [path for place in getattr(module, "__path__", []) if (path := Path(place).resolve()).is_dir()
             and _is_folder_of_user(path)]
 

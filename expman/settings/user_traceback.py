@@ -27,14 +27,14 @@ def is_user_file(filename: str) -> bool:
     """
     if filename.startswith("<") or _AUTOGRAPH_MARK in filename:
         return False
-    folder = f"{_resolved_folder(os.path.dirname(filename))}{os.sep}"
-    is_foreign = folder.startswith(_FOREIGN_FOLDERS) or any(name in folder for name in _PACKAGE_FOLDERS)
-    return (not is_foreign or folder.startswith(_ZOO_FOLDER)) and os.path.isfile(filename)
+    return not _is_foreign(os.path.dirname(filename)) and os.path.isfile(filename)
 
 
-@functools.cache  # a sweep asks for thousands of modules in each trial
-def _resolved_folder(folder: str) -> str:
-    return os.path.realpath(folder)
+@functools.cache  # each experiment asks for thousands of modules
+def _is_foreign(folder: str) -> bool:
+    resolved = f"{os.path.realpath(folder)}{os.sep}"
+    is_foreign = resolved.startswith(_FOREIGN_FOLDERS) or any(name in resolved for name in _PACKAGE_FOLDERS)
+    return is_foreign and not resolved.startswith(_ZOO_FOLDER)
 
 
 def last_user_line(error: BaseException) -> str | None:
