@@ -31,7 +31,7 @@ class ExperimentRecord:
         trial: `trial.json` of a sweep's trial; {} for any other experiment.
         metrics_table: the rows of `metrics.csv`; None when it is missing or damaged.
         is_live: whether a process trains in the folder now.
-        faults: what is wrong with the files, each with the file's name; () for a sound experiment.
+        errors: what is wrong with the files, each with the file's name; () for a sound experiment.
     """
 
     files: ExperimentFolder
@@ -40,7 +40,7 @@ class ExperimentRecord:
     trial: Mapping[str, Any] = field(default_factory=dict)
     metrics_table: MetricsTable | None = None
     is_live: bool = False
-    faults: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -55,7 +55,7 @@ class ExperimentRecord:
     @cached_property
     def status(self) -> str:
         """'damaged', 'waiting', 'training', 'interrupted', 'finished', 'pruned', 'stopped' or 'failed'."""
-        if self.faults:
+        if self.errors:
             return "damaged"
         said = self.trial.get("status")
         if said in ("failed", "pruned"):
@@ -68,8 +68,8 @@ class ExperimentRecord:
     @cached_property
     def reason(self) -> str:
         """The reason of the status, as far as a file tells."""
-        if self.faults:
-            return "; ".join(self.faults)
+        if self.errors:
+            return "; ".join(self.errors)
         return str(self.trial.get("reason") or self.state.get("stop_reason") or "")
 
     @cached_property
@@ -149,56 +149,56 @@ class ExperimentRecord:
 def read_record(path: str | os.PathLike[str]) -> ExperimentRecord:
     """Reads all that the plain files of an experiment's folder tell; no file is opened that holds weights or models."""
     files = ExperimentFolder(path)
-    faults: list[str] = []
-    trial = _read_object(files.trial_file, faults) if files.trial_file.exists() else {}
+    errors: list[str] = []
+    trial = _read_object(files.trial_file, errors) if files.trial_file.exists() else {}
     has_identity, has_state = files.identity_file.exists(), files.state_file.exists()
     is_before_training = bool(trial) and (not has_identity or trial.get("status") == "failed")
-    identity = _read_identity(files.identity_file, faults) if has_identity or not is_before_training else {}
-    state = _read_object(files.state_file, faults) if has_state else {}
+    identity = _read_identity(files.identity_file, errors) if has_identity or not is_before_training else {}
+    state = _read_object(files.state_file, errors) if has_state else {}
     is_live = (state.get("status") == "training" or not has_state) and files.is_being_trained()
     if not (has_state or is_live or is_before_training):
-        faults.append(f"{files.state_file.name} is missing")
+        errors.append(f"{files.state_file.name} is missing")
     if identity and not isinstance(identity.get("settings"), Mapping):
-        faults.append(f"{files.identity_file.name} holds no settings")
-    metrics_table = _read_metrics(files, state=state, faults=faults)
+        errors.append(f"{files.identity_file.name} holds no settings")
+    metrics_table = _read_metrics(files, state=state, errors=errors)
     return ExperimentRecord(files=files, identity=identity, state=state, trial=trial, is_live=is_live,
-                            metrics_table=metrics_table, faults=tuple(faults))
+                            metrics_table=metrics_table, errors=tuple(errors))
 
 
-def _read_identity(path: Path, faults: list[str]) -> dict[str, Any]:
-    """The content of `experiment.json`, completed; {} and a line in `faults` when it cannot be used."""
-    content = _read_object(path, faults)
+def _read_identity(path: Path, errors: list[str]) -> dict[str, Any]:
+    """The content of `experiment.json`, completed; {} and a line in `errors` when it cannot be used."""
+    content = _read_object(path, errors)
     try:
         return identity_format.completed(content, source=path.name) if content else {}
     except ExperimentFolderError as error:
-        faults.append(str(error))
+        errors.append(str(error))
         return {}
 
 
-def _read_object(path: Path, faults: list[str]) -> dict[str, Any]:
-    """The JSON object of a file; {} and a line in `faults` when there is none."""
+def _read_object(path: Path, errors: list[str]) -> dict[str, Any]:
+    """The JSON object of a file; {} and a line in `errors` when there is none."""
     if not path.exists():
-        faults.append(f"{path.name} is missing")
+        errors.append(f"{path.name} is missing")
         return {}
     try:
         return read_json(path)
     except ExperimentFolderError as error:
-        faults.append(f"{path.name} is damaged ({error.__cause__ or 'it holds no JSON object'})")
+        errors.append(f"{path.name} is damaged ({error.__cause__ or 'it holds no JSON object'})")
     except RecursionError:
-        faults.append(f"{path.name} is damaged (too deeply nested)")
+        errors.append(f"{path.name} is damaged (too deeply nested)")
     return {}
 
 
-def _read_metrics(files: ExperimentFolder, *, state: Mapping[str, Any], faults: list[str]) -> MetricsTable | None:
+def _read_metrics(files: ExperimentFolder, *, state: Mapping[str, Any], errors: list[str]) -> MetricsTable | None:
     if not files.metrics_file.exists():
         epoch = state.get("epoch")
         if isinstance(epoch, int) and epoch > 0:
-            faults.append(f"{files.metrics_file.name} is missing")
+            errors.append(f"{files.metrics_file.name} is missing")
         return None
     try:
         return read_metrics_table(files.metrics_file)
     except MetricsTableError as error:
-        faults.append(f"{files.metrics_file.name} is damaged ({error})")
+        errors.append(f"{files.metrics_file.name} is damaged ({error})")
         return None
 
 

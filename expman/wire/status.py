@@ -31,7 +31,7 @@ class StatusError(Exception):
     """A status that is not OK: of TensorFlow itself, or of a request that cannot be answered.
 
     Attributes:
-        code: what kind of fault it is; each protocol maps it to its own.
+        code: what kind of error it is; each protocol maps it to its own.
         message: tells the caller what to change; TensorFlow's own words where it comes from there.
     """
 

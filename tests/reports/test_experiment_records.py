@@ -21,7 +21,7 @@ def change_json(file, **changes):
 
 def test_record_of_a_real_training_agrees_with_what_it_returned(trained):
     record = read_record(trained["sessionFolder"])
-    assert record.status == "finished" and record.faults == ()
+    assert record.status == "finished" and record.errors == ()
     assert record.metrics == {name: trained[name] for name in ("loss", "mae", "rmse")}
     assert record.hparams == {"hiddenNeurons": 8, "learningRate": 0.05, "slope": 2.0, "addNoise": False, "label": "a"}
     assert record.versions and trained["last_exported_model"].endswith(f"/{record.versions[-1]}")
@@ -81,7 +81,7 @@ def test_status_of_a_trial_is_that_of_the_sweep_where_it_knows_better(tmp_path, 
 def test_trial_that_never_started_has_the_hparams_of_the_sweep(tmp_path, said, expected):
     (tmp_path / "trial.json").write_text(json.dumps({"number": 1, "hparams": {"x": 2}, "status": said, "reason": ""}))
     record = read_record(tmp_path)
-    assert (record.status, record.hparams, record.faults) == (expected, {"x": 2}, ())
+    assert (record.status, record.hparams, record.errors) == (expected, {"x": 2}, ())
 
 
 def test_metrics_that_are_nan_are_read(tmp_path):

@@ -19,7 +19,7 @@ from expman.reports.record_fields import field_text, value_text
 
 _RED, _GREEN, _CYAN, _BOLD, _PLAIN = "\033[31m", "\033[32m", "\033[36m", "\033[1m", "\033[0m"
 _MOST_DIFF_LINES = 400
-_FAULTS = "damaged files"
+_ERRORS = "damaged files"
 _IDENTITY_SETTINGS = ("hparams", "session_name")
 
 
@@ -40,7 +40,7 @@ def diff(folder_a: str | os.PathLike[str], folder_b: str | os.PathLike[str], *, 
     text = [f"--- {first.folder}", f"+++ {second.folder}", ""]
     for title, lines in sections:
         text += [f"{title}:", *(f"  {line}".rstrip() for line in lines), ""] if lines else []
-    same = [title for title, lines in sections if not lines and title != _FAULTS]
+    same = [title for title, lines in sections if not lines and title != _ERRORS]
     text += [f"no difference in: {', '.join(same)}"] if same else []
     return "\n".join(map(_coloured, text) if is_coloured else text).rstrip()
 
@@ -57,7 +57,7 @@ def _sections(first: ExperimentRecord, second: ExperimentRecord) -> Iterator[tup
     """Titles and lines, in the order in which they explain a difference."""
     settings = ({name: value for name, value in record.settings.items() if name not in _IDENTITY_SETTINGS}
                 for record in (first, second))
-    yield _FAULTS, (f"{sign} {fault}" for sign, record in (("-", first), ("+", second)) for fault in record.faults)
+    yield _ERRORS, (f"{sign} {error}" for sign, record in (("-", first), ("+", second)) for error in record.errors)
     yield "result", _mapping_lines(*(_result(record) for record in (first, second)))
     yield "hparams", _mapping_lines(first.hparams, second.hparams)
     yield "settings", _mapping_lines(*settings)

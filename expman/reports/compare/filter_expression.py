@@ -49,13 +49,13 @@ class FilterExpression:
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except SyntaxError as error:
-            raise self._fault(error.msg, column=(error.offset or 1) - 1) from error
+            raise self._error(error.msg, column=(error.offset or 1) - 1) from error
         except (ValueError, MemoryError, RecursionError) as error:
-            raise self._fault(f"cannot be read ({error or 'nested too deeply'})", column=0) from error
+            raise self._error(f"cannot be read ({error or 'nested too deeply'})", column=0) from error
         try:
             self._check(self._tree)
         except RecursionError as error:
-            raise self._fault("is nested too deeply", column=0) from error
+            raise self._error("is nested too deeply", column=0) from error
 
     def select(self, records: Sequence[ExperimentRecord]) -> list[ExperimentRecord]:
         """The experiments for which the expression is true.
@@ -97,9 +97,9 @@ class FilterExpression:
             return node.elts
         if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, (bool, int, float, str))):
             return []
-        raise self._fault(f"allows no {_described(node)}; it takes {_ALLOWED}", column=node.col_offset)
+        raise self._error(f"allows no {_described(node)}; it takes {_ALLOWED}", column=node.col_offset)
 
-    def _fault(self, text: str, *, column: int) -> UsageError:
+    def _error(self, text: str, *, column: int) -> UsageError:
         shown = self._text.strip().splitlines()
         lines = f"\n    {shown[0]}\n    {' ' * min(column, len(shown[0]))}^" if len(shown) == 1 else ""
         return UsageError(f"--filter: {text}.{lines}")

@@ -34,7 +34,7 @@ def headline_of_one(record: ExperimentRecord) -> list[Tile]:
     epoch, planned = field_value(record, "epoch"), record.settings.get("nbEpoch")
     if epoch is not None:
         tiles.append(Tile("epochs", f"{epoch} of {planned}" if planned else str(epoch),
-                          "" if record.faults else record.reason))
+                          "" if record.errors else record.reason))
     tiles.append(Tile("training time", duration_text(record.duration_seconds) or "none"))
     if record.versions:
         tiles.append(Tile("exported versions", str(len(record.versions)), f"newest {record.versions[-1]}"))

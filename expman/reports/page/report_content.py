@@ -39,7 +39,7 @@ class ReportContent:
         title, folder_text, written: head of the page.
         tiles: the headline's numbers.
         status: of the one experiment; '' for several.
-        faults: (experiment, what is wrong with its files).
+        errors: (experiment, what is wrong with its files).
         best: the best experiment, the one experiment, or None when nothing tells.
         best_label, best_href: its name and the link to its folder.
         serve_command: starts a server on it; '' while it has no version.
@@ -49,7 +49,7 @@ class ReportContent:
         table: of all experiments; None for one.
         baselines: names of metrics and rows of texts, of one experiment that measured baselines.
         epochs_table: `metrics.csv` of one experiment: heads and rows of texts.
-        matrix: confusion matrix of the best experiment, with `matrix_fault` when its file is damaged.
+        matrix: confusion matrix of the best experiment, with `matrix_error` when its file is damaged.
         pictures: of the sweep and of the best experiment, with their links.
         models: versions of the best experiment, the newest first.
         hparams, settings, provenance, packages, sources: names and texts.
@@ -61,7 +61,7 @@ class ReportContent:
     written: str
     tiles: Sequence[Tile]
     status: str
-    faults: Sequence[tuple[str, str]]
+    errors: Sequence[tuple[str, str]]
     best: ExperimentRecord | None
     best_label: str
     best_href: str
@@ -74,7 +74,7 @@ class ReportContent:
     baselines: tuple[Sequence[str], Sequence[Sequence[str]]] | None
     epochs_table: tuple[Sequence[str], Sequence[Sequence[str]]] | None
     matrix: ConfusionMatrix | None
-    matrix_fault: str
+    matrix_error: str
     pictures: Sequence[tuple[Picture, str]]
     models: Sequence[ExportedModel]
     hparams: Sequence[Fact]
@@ -137,7 +137,7 @@ def collect_content(records: Sequence[ExperimentRecord], *, folders: Sequence[Pa
     best = records[0] if has_best else None
     metric = split_name(order.name)[1] if order else ""
     charts = curves_of_one(records[0], first=metric) if is_one else curves_of_many(records, first=metric)
-    matrix, matrix_fault = _confusion_matrix(best)
+    matrix, matrix_error = _confusion_matrix(best)
     own_folders = [folder for folder in folders if sweep] + ([best.folder] if best else [])
     pictures = [path for folder in own_folders for path in find_pictures(folder)]
     return ReportContent(
@@ -146,14 +146,14 @@ def collect_content(records: Sequence[ExperimentRecord], *, folders: Sequence[Pa
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         tiles=headline_of_one(records[0]) if is_one else headline_of_many(records, order=order, labels=labels),
         status=records[0].status if is_one else "",
-        faults=[(label, record.reason) for label, record in zip(labels, records) if record.faults],
+        errors=[(label, record.reason) for label, record in zip(labels, records) if record.errors],
         best=best, best_label=labels[0], best_href=relative_link(records[0].folder, page),
         serve_command=serve_command(best), charts=charts, most_points=points_per_line(charts),
         axes=[] if is_one or not order else parallel_axes(records, metric=order.name), order=order,
         table=None if is_one else experiments_table(records, order=order, labels=labels,
                                                     href=lambda path: relative_link(path, page)),
         baselines=baseline_table(records[0]) if is_one else None,
-        epochs_table=_epochs_table(records[0]) if is_one else None, matrix=matrix, matrix_fault=matrix_fault,
+        epochs_table=_epochs_table(records[0]) if is_one else None, matrix=matrix, matrix_error=matrix_error,
         pictures=[(picture, relative_link(picture.path, page))
                   for picture in embed_pictures(pictures, most_bytes=_MOST_PICTURE_BYTES)],
         models=exported_models(best, page), hparams=hparam_facts(best) if best else [], settings=settings_facts(records),
