@@ -44,10 +44,15 @@ def serve_flags(arguments: Sequence[str]) -> int:
         from expman.serving.workers import end_with_standard_input
 
         end_with_standard_input()
+    supervisor_id = os.getppid()
     from expman.serving.embedded_process import run_embedded_server
+    from expman.serving.observers.metrics_folder import remove_inherited_metrics_folder
     from expman.serving.server_setup import server_options
 
-    return run_embedded_server(server_options(flags))
+    exit_code = run_embedded_server(server_options(flags))
+    if flags["is_worker"] and os.getppid() != supervisor_id:
+        remove_inherited_metrics_folder()  # Since its owner is gone.
+    return exit_code
 
 
 def _versions() -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from expman.serving.endpoint import endpoint
 from expman.serving.memory_allocator import keep_freed_memory
+from expman.serving.observers.metrics_folder import shared_metrics_folder
 from expman.serving.stop_signals import stop_signals
 
 if TYPE_CHECKING:
@@ -41,8 +44,10 @@ def run_embedded_server(options: ServerOptions) -> int:
 
     keep_freed_memory()
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    server = EmbeddedServer(options)
-    with stop_signals() as signals:
+    with ExitStack() as undo, stop_signals() as signals:
+        if options.prometheus_path and options.metrics_folder is None:
+            options = dataclasses.replace(options, metrics_folder=undo.enter_context(shared_metrics_folder()))
+        server = EmbeddedServer(options)
         endpoints = server.start()
         print(_ready_line(server.served_versions(), endpoints, address=options.address), flush=True)
         signals.wait()

@@ -20,6 +20,8 @@ from expman.serving.models.config_file_watcher import ConfigFileWatcher
 from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.model_store import ModelStore, ServedVersion
 from expman.serving.models.warmup import warm_up
+from expman.serving.observers.observer_loading import ObserverContext, make_observer
+from expman.serving.observers.observers import Observers
 from expman.serving.rest_api.rest_server import RestServer
 from expman.serving.server_options import ServerOptions
 
@@ -57,9 +59,10 @@ class EmbeddedServer:
             load=self._predictor, warm_up=self._warm_up if options.warms_up else None, poll_seconds=options.poll_seconds,
             num_load_threads=options.num_load_threads, max_num_load_retries=options.max_load_retries,
             load_retry_interval_seconds=options.load_retry_seconds, traffic_rule=options.traffic_rule)
-        inference = Inference(self._store, typed_fields=options.typed_fields,
-                              checks_method_name=options.checks_method_name,
-                              can_reload=not options.shares_port)
+        self._observers = Observers()
+        inference = Inference(self._store, observers=self._observers, typed_fields=options.typed_fields,
+                              checks_method_name=options.checks_method_name, can_reload=not options.shares_port)
+        self._observer_context = ObserverContext(inference=inference, models=options.models, worker_number=options.worker_number)
         self._grpc = self._grpc_server(inference)
         self._rest = None if options.rest_port is None else self._rest_server(inference)
         self._config_watcher: ConfigFileWatcher | None = None
@@ -68,14 +71,19 @@ class EmbeddedServer:
         """Loads the models, then opens the ports, so that whoever can connect gets an answer.
 
         Raises:
-            ServingError: a port cannot be had, or a model has no version that can be loaded.
+            ServingError: a port cannot be had, an observer cannot be made, or a model has no version that can be loaded.
         """
         options = self._options
         if self._grpc is not None:
             self._grpc.check_port()
         if self._rest is not None:
             self._rest.check_port()
-        self._store.start(options.models)
+        try:
+            self._add_observers()
+            self._store.start(options.models)
+        except BaseException:
+            self._observers.close()
+            raise
         try:
             grpc_port = None if self._grpc is None else self._grpc.start()
             rest_port = None if self._rest is None else self._rest.start()
@@ -123,10 +131,21 @@ class EmbeddedServer:
         return not was_forced.is_set()
 
     def close(self) -> None:
-        """Unloads the models, after `drain`."""
+        """Unloads the models and closes the observers, after `drain`."""
         if self._config_watcher is not None:
             self._config_watcher.stop()
         self._store.close()
+        self._observers.close()
+
+    def _add_observers(self) -> None:
+        options = self._options
+        if options.prometheus_path:
+            from expman.serving.observers.request_metrics import RequestMetrics
+
+            self._observers.add(RequestMetrics(path=options.prometheus_path, folder=options.metrics_folder,
+                                               worker_number=options.worker_number))
+        for factory in options.observers:
+            self._observers.add(make_observer(factory, self._observer_context))
 
     def _grpc_server(self, inference: Inference) -> GrpcServer | None:
         options = self._options
@@ -147,7 +166,7 @@ class EmbeddedServer:
             inference=inference, store=self._store, address=options.address, port=options.rest_port,
             timeout_seconds=options.rest_timeout_seconds, max_body_bytes=options.rest_max_body_bytes,
             num_threads=options.rest_threads, enable_cors=options.rest_allows_cors,
-            prometheus_path=options.prometheus_path, shares_port=options.shares_port)
+            pages=self._observers.pages, shares_port=options.shares_port)
 
     def _predictor(self, version_folder: Path, _: ModelConfig) -> Predictor:
         options = self._options

@@ -131,6 +131,8 @@ FLAGS = (
          is_own=True),
     Flag("num_workers", 1, _positive, "processes that share the ports", is_own=True),
     Flag("is_worker", False, _boolean, "started by --num_workers: shares the ports, ends with standard input", is_own=True),
+    Flag("worker_number", 0, _not_negative, "which of these it is", is_own=True),
+    Flag("observers", "", str, "told of every request: package.module:function, separated by commas", is_own=True),
     Flag("rest_api_max_body_bytes", 2**30, _positive, "the largest REST request", is_own=True),
     _ignored("allow_version_labels_for_unavailable_models", "labels always wait for their version"),
     _ignored("num_unload_threads", "versions are unloaded by the request that left them last"),

@@ -14,6 +14,7 @@ from expman.serving.traffic.named_or_newest import named_or_newest
 if TYPE_CHECKING:
     from expman.serving.batching.batching_parameters import BatchingParameters
     from expman.serving.models.model_config import ModelConfig
+    from expman.serving.observers.observer_loading import ObserverFactory
     from expman.serving.traffic.traffic_rule import TrafficRule
 
 _DEFAULT_NUM_THREADS = 4 * (os.cpu_count() or 1)
@@ -52,6 +53,9 @@ class ServerOptions:
         warm_up_iterations: how often each.
         traffic_rule: makes of a model's configuration the rule that chooses the version which answers a request.
         shares_port: other processes listen on the same ports.
+        metrics_folder: where these keep their counters; None: one of this server's own.
+        worker_number: which of these processes it is, from 0.
+        observers: what is told of every request to run a model: see `make_observer`.
     """
 
     models: Sequence[ModelConfig]
@@ -84,6 +88,9 @@ class ServerOptions:
     warm_up_iterations: int = 1
     traffic_rule: Callable[[ModelConfig], TrafficRule] = named_or_newest
     shares_port: bool = False
+    metrics_folder: Path | None = None
+    worker_number: int = 0
+    observers: Sequence[str | ObserverFactory] = ()
 
 
 def num_threads(wanted: int = _DEFAULT_NUM_THREADS, *, batching: BatchingParameters | None) -> int:

@@ -11,6 +11,7 @@ from expman.runtimes.session import SessionOptions
 from expman.serving.batching.batching_parameters import BatchingParameters, read_batching_parameters
 from expman.serving.config_files import MonitoringConfigMessage, read_text_message
 from expman.serving.models.model_config import ModelConfig, read_model_configs
+from expman.serving.observers.metrics_folder import inherited_metrics_folder
 from expman.serving.server_options import ServerOptions, num_threads
 from expman.wire.protos import config_pb2
 
@@ -46,7 +47,9 @@ def server_options(flags: Mapping[str, Any]) -> ServerOptions:
         checks_method_name=flags["enable_signature_method_name_check"], poll_seconds=flags["file_system_poll_wait_seconds"],
         num_load_threads=flags["num_load_threads"] or 2, max_load_retries=flags["max_num_load_retries"],
         load_retry_seconds=max(0.0, flags["load_retry_interval_micros"] / 1e6), warms_up=flags["enable_model_warmup"],
-        warm_up_iterations=max(1, flags["num_request_iterations_for_warmup"]), shares_port=flags["is_worker"])
+        warm_up_iterations=max(1, flags["num_request_iterations_for_warmup"]), shares_port=flags["is_worker"],
+        metrics_folder=inherited_metrics_folder() if flags["is_worker"] else None, worker_number=flags["worker_number"],
+        observers=[name.strip() for name in flags["observers"].split(",") if name.strip()])
 
 
 def _check_ports(flags: Mapping[str, Any]) -> None:

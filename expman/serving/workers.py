@@ -17,6 +17,7 @@ from typing import Any
 from expman.errors import ServingError
 from expman.installation import child_environment
 from expman.serving.endpoint import available_port
+from expman.serving.observers.metrics_folder import forget_dead_worker, shared_metrics_folder
 from expman.serving.stop_signals import StopSignals, stop_signals
 
 _LOGGER = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Worker:
             return
         self._pause_ends = 0.0
         self.close_pipes()
+        forget_dead_worker(self.process.pid)
         self._start()
 
     def close_pipes(self) -> None:
@@ -96,7 +98,9 @@ def run_workers(arguments: Sequence[str], flags: Mapping[str, Any]) -> int:
     with ExitStack() as undo, stop_signals() as signals:
         for port in filter(None, (flags["port"], flags["rest_api_port"])):
             undo.enter_context(_reserved(flags["address"], port))
-        workers = [Worker(command) for _ in range(flags["num_workers"])]
+        if flags["monitoring_config_file"]:
+            undo.enter_context(shared_metrics_folder())
+        workers = [Worker([*command, f"--worker_number={number}"]) for number in range(flags["num_workers"])]
         undo.callback(_end_all, workers)
         number = None
         while number is None and not all(worker.ready_line for worker in workers):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
-from expman.serving.metrics import observe_request
+from expman.serving.observers.observed_request import Observed
 from expman.wire.status import Code, StatusError
 
 CANCELLED = "the caller has cancelled the request"
@@ -36,7 +35,7 @@ class Call(Protocol):
 
 
 class Exchange:
-    """Ends a call once, with an answer or with what an error means to its caller, and counts it.
+    """Ends a call once, with an answer or with what an error means to its caller, and tells the observers.
 
     Its `with` statement is the boundary of the process towards its clients: whatever is raised there ends the call, and one
     request's bug does not take the server down.
@@ -45,17 +44,17 @@ class Exchange:
         method: its name.
         request_type: the message that it takes.
         call: to be ended.
+        observed: takes notes of the request, and is ended together with the call.
 
     Attributes:
-        model: the name of the model that the request asks for, as soon as it is known.
+        observed: the argument.
     """
 
-    __slots__ = ("_call", "_method", "_request_type", "_started", "model")
+    __slots__ = ("_call", "_method", "_request_type", "observed")
 
-    def __init__(self, method: str, request_type: Any, call: Call) -> None:
+    def __init__(self, method: str, request_type: Any, call: Call, observed: Observed) -> None:
         self._method, self._request_type, self._call = method, request_type, call
-        self._started = time.perf_counter()
-        self.model = ""
+        self.observed = observed
 
     def __enter__(self) -> Exchange:
         return self
@@ -74,11 +73,7 @@ class Exchange:
             StatusError: CANCELLED, nobody waits any more.
         """
         self.check_is_wanted()
-        request = self._request_type.FromString(data)
-        spec = getattr(request, "model_spec", None)
-        if spec is not None:
-            self.model = spec.name
-        return request
+        return self._request_type.FromString(data)
 
     def check_is_wanted(self) -> None:
         """Raises StatusError CANCELLED when nobody waits for the answer any more."""
@@ -87,7 +82,7 @@ class Exchange:
 
     def finish(self, answer: bytes) -> None:
         """Answers."""
-        self._observe(Code.OK)
+        self.observed.end(Code.OK)
         self._call.finish(answer)
 
     def fail(self, error: Exception) -> None:
@@ -101,12 +96,8 @@ class Exchange:
             _LOGGER.error("%s failed", self._method, exc_info=error)
             code = Code.INTERNAL
             message = f"{self._method} failed on the server, whose log has the details: {type(error).__name__}: {error}"
-        self._observe(code)
+        self.observed.end(code, message)
         self._call.fail(code, _shortened(message))
-
-    def _observe(self, code: Code) -> None:
-        observe_request(self._method, model=self.model, entrypoint="GRPC", code=code,
-                        seconds=time.perf_counter() - self._started)
 
 
 def _shortened(message: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from expman.serving.grpc_api.event_calls import EventCall
 from expman.serving.grpc_api.exchange import CANCELLED, Exchange
-from expman.serving.grpc_api.services import Method
-from expman.serving.inference.inference import Inference
+from expman.serving.grpc_api.services import Method, of_models
+from expman.serving.inference.inference import PREDICT, Inference
 from expman.serving.inference.predict_result import PredictResult
 from expman.serving.inference.prepared_predict import PreparedPredict
 from expman.wire.protos import predict_pb2
@@ -27,7 +27,7 @@ class _PredictMethod(Method):
         prepare: decodes a request and holds its version until it is released.
     """
 
-    prepare: Callable[[predict_pb2.PredictRequest], PreparedPredict]
+    prepare: Callable[..., PreparedPredict]
 
     def begin(self, data: bytes, call: EventCall, threads: Executor) -> None:
         """Answers at once what takes less time than handing it over to a thread, and the rest in one of the threads."""
@@ -36,7 +36,7 @@ class _PredictMethod(Method):
             threads.submit(self._answer_large, data, call)
             return
         with self._exchange(call) as exchange:
-            prepared = self.prepare(exchange.request(data))
+            prepared = self.prepare(exchange.request(data), observed=exchange.observed)
             if prepared.is_joined():
                 call.keep()
                 _join(prepared, call, exchange)
@@ -48,23 +48,25 @@ class _PredictMethod(Method):
 
     def _answer_large(self, data: bytes, call: EventCall) -> None:
         with self._exchange(call) as exchange:
-            prepared = self.prepare(exchange.request(data))
+            prepared = self.prepare(exchange.request(data), observed=exchange.observed)
             (_join if prepared.is_joined() else _run)(prepared, call, exchange)
 
 
 def _run(prepared: PreparedPredict, call: EventCall, exchange: Exchange) -> None:
     """Runs a request on its own, in this thread."""
     with exchange:
-        with prepared.served:
+        try:
             exchange.check_is_wanted()
             answer = prepared.run(timeout_seconds=call.time_remaining()).SerializeToString()
+        finally:
+            prepared.release()
         exchange.finish(answer)
 
 
 def _join(prepared: PreparedPredict, call: EventCall, exchange: Exchange) -> None:
     """Lets a request wait for others to share a run with; the thread that runs them sends the answer."""
     def done(answer: PredictResult | None, error: Exception | None) -> None:
-        prepared.served.release()
+        prepared.release()
         with exchange:
             if error is not None:
                 raise error
@@ -77,11 +79,12 @@ def _join(prepared: PreparedPredict, call: EventCall, exchange: Exchange) -> Non
     try:
         withdraw = prepared.submit(timeout_seconds=call.time_remaining(), on_done=done)
     except BaseException:
-        prepared.served.release()
+        prepared.release()
         raise
     call.when_cancelled(cancelled)
 
 
 def predict_method(inference: Inference) -> Method:
-    """Predict, on top of `Inference`."""
-    return _PredictMethod("Predict", inference.predict, predict_pb2.PredictRequest, prepare=inference.prepare_predict)
+    """Returns Predict, on top of `Inference`."""
+    return _PredictMethod(PREDICT, inference.predict, predict_pb2.PredictRequest, prepare=inference.prepare_predict,
+                          **of_models(PREDICT, inference))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from expman.serving.observers.observed_request import DEFAULT_SIGNATURE_NAME
 from expman.wire.protos import model_pb2
 from expman.wire.status import Code, StatusError
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
     from expman.serving.models.model_store import ServedVersion
-
-DEFAULT_SIGNATURE_NAME = "serving_default"
 
 
 def wanted_model(request: object) -> tuple[str, int | None, str | None]:

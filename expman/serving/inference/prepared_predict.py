@@ -10,6 +10,7 @@ import numpy as np
 
 from expman.serving.inference.model_spec import wanted_signature
 from expman.serving.inference.predict_result import PredictResult
+from expman.serving.observers.observed_request import NOT_OBSERVED, Observed
 from expman.wire.data_types import NUMBER_OF_NUMPY_DTYPE, data_type_name
 from expman.wire.status import Code, StatusError
 from expman.wire.tensor_codec import to_numpy
@@ -51,21 +52,24 @@ class PreparedPredict:
     when they fail, what is not as the signature declares is added to their words.
 
     Arguments:
-        served: the version that answers; the caller holds it, until the end.
+        served: the version that answers, which is held until `release`.
         signature_name: '' for `serving_default`.
         inputs: alias -> value.
         output_filter: the aliases of the outputs that are wanted; all when it is empty.
         typed_fields: answer in `float_val` and its like; False for `tensor_content`.
+        observed: takes notes of what goes in and comes out.
 
     Raises:
         StatusError: FAILED_PRECONDITION, there is no such signature; INVALID_ARGUMENT, the inputs or outputs do not fit it.
     """
 
-    __slots__ = ("_feeds", "_plan", "_typed_fields", "served")
+    __slots__ = ("_feeds", "_observed", "_plan", "_served", "_typed_fields")
 
     def __init__(self, served: ServedVersion, *, signature_name: str, inputs: Mapping[str, TensorProto | np.ndarray],
-                 output_filter: Sequence[str] = (), typed_fields: bool = True) -> None:
-        self.served = served
+                 output_filter: Sequence[str] = (), typed_fields: bool = True,
+                 observed: Observed = NOT_OBSERVED) -> None:
+        self._served = served
+        self._observed = observed
         key = signature_name, tuple(inputs), tuple(output_filter)
         plan = served.plans.get(key)
         if plan is None:
@@ -78,15 +82,20 @@ class PreparedPredict:
                        for alias, tensor in inputs.items()}
         self._feeds.update(plan.defaults)
         self._typed_fields = typed_fields
+        observed.note_inputs(self._feeds, plan.tensor_names)
+
+    def release(self) -> None:
+        """Gives the version back: once, when the request is run or given up."""
+        self._served.release()
 
     def is_joined(self) -> bool:
         """Whether it waits for other requests to share a run with: `submit` it rather than `run` it."""
         # One without samples has nothing to share, and would be run by who submits it.
-        return self.served.predictor.joins and all(map(np.size, self._feeds.values()))
+        return self._served.predictor.joins and all(map(np.size, self._feeds.values()))
 
     def is_quick(self) -> bool:
         """Whether its run takes no longer than handing it over to another thread would."""
-        return self.served.predictor.is_quick(self._feeds, self._plan.fetches)
+        return self._served.predictor.is_quick(self._feeds, self._plan.fetches)
 
     def run(self, *, timeout_seconds: float | None) -> PredictResult:
         """Answers it.
@@ -95,7 +104,7 @@ class PreparedPredict:
             StatusError: what the computation reports.
         """
         try:
-            return self._answer(self.served.predictor.run(self._feeds, self._plan.fetches, timeout_seconds=timeout_seconds))
+            return self._answer(self._served.predictor.run(self._feeds, self._plan.fetches, timeout_seconds=timeout_seconds))
         except StatusError as fault:
             raise self._explained(fault) from fault
 
@@ -111,11 +120,12 @@ class PreparedPredict:
                 error = self._explained(error)
             on_done(None if error is not None else self._answer(arrays), error)
 
-        return self.served.predictor.submit(self._feeds, self._plan.fetches, timeout_seconds=timeout_seconds, on_done=done)
+        return self._served.predictor.submit(self._feeds, self._plan.fetches, timeout_seconds=timeout_seconds, on_done=done)
 
     def _answer(self, arrays: list[np.ndarray]) -> PredictResult:
-        return PredictResult(self.served.name, self.served.number, self._plan.signature_name,
-                             dict(zip(self._plan.aliases, arrays)), self._typed_fields)
+        outputs = dict(zip(self._plan.aliases, arrays))
+        self._observed.note_outputs(outputs)
+        return PredictResult(self._served.name, self._served.number, self._plan.signature_name, outputs, self._typed_fields)
 
     def _explained(self, fault: StatusError) -> StatusError:
         return StatusError(fault.code, fault.message + _differences(self._feeds, self._plan.signature))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from expman.serving.inference.inference import Inference
@@ -20,9 +18,9 @@ class _OnlyVersion:
     def __init__(self, served: ServedVersion) -> None:
         self._served = served
 
-    @contextmanager
-    def acquire(self, name: str, **_: object) -> Iterator[ServedVersion]:
-        yield self._served
+    def acquire(self, name: str, **_: object) -> ServedVersion:
+        self._served.hold()
+        return self._served
 
 
 def replay(served: ServedVersion, log: prediction_log_pb2.PredictionLog) -> None:

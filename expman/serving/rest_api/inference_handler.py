@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from expman.serving.batching.batch_queue import time_is_over
 from expman.serving.inference.predict_result import PredictResult
-from expman.serving.metrics import observe_request
+from expman.serving.observers.observed_request import Observed
 from expman.serving.rest_api.json_api import JsonApi
 from expman.serving.rest_api.json_predict import JsonPredict, Outputs, are_written_at_once
 from expman.serving.rest_api.paths import PREDICT, ModelPath
@@ -32,7 +32,7 @@ _Answer = tuple[bytes, bool]
 
 
 class InferenceHandler:
-    """Answers the body of a request with that of a response, and counts it.
+    """Answers the body of a request with that of a response.
 
     A run that will be quick is done by the event loop itself; one that waits for others to share it holds no thread; all
     others are the workers'.
@@ -68,12 +68,12 @@ class InferenceHandler:
         """
         started = time.monotonic()
         deadline = None if self._timeout_seconds is None else started + self._timeout_seconds
-        with _observed(model, started):
+        with _ended(self._api.observed(model)) as observed:
             if model.action == PREDICT and len(body) <= _SMALL_BODY_BYTES and hdrs.CONTENT_ENCODING not in headers:
-                prepared = self._api.prepare_predict(model, body)
+                prepared = self._api.prepare_predict(model, body, observed=observed)
                 if prepared is not None:
                     return await self._answer_prepared(prepared, headers, deadline, is_wanted)
-            return await _in_loop(self._workers.submit(self._computed, model, body, headers, deadline))
+            return await _in_loop(self._workers.submit(self._computed, model, body, headers, deadline, observed))
 
     async def _answer_prepared(self, prepared: JsonPredict, headers: Mapping[str, str], deadline: float | None,
                                is_wanted: Callable[[], bool]) -> _Answer:
@@ -98,31 +98,33 @@ class InferenceHandler:
         job.add_done_callback(lambda job: prepared.release() if job.cancelled() else None)
         return job
 
-    def _computed(self, model: ModelPath, body: bytes, headers: Mapping[str, str], deadline: float | None) -> _Answer:
+    def _computed(self, model: ModelPath, body: bytes, headers: Mapping[str, str], deadline: float | None, observed: Observed
+                  ) -> _Answer:
         """Does it all, in a worker's thread."""
         body = decoded_body(body, encoding=headers.get(hdrs.CONTENT_ENCODING, ""), max_bytes=self._max_body_bytes)
         method = {"predict": self._api.predict, "classify": self._api.classify, "regress": self._api.regress}[model.action]
-        return _compressed_if_wanted(method(model, body, timeout_seconds=_seconds_left(deadline)), headers)
+        return _compressed_if_wanted(method(model, body, timeout_seconds=_seconds_left(deadline), observed=observed),
+                                     headers)
 
 
 @contextmanager
-def _observed(model: ModelPath, started: float) -> Iterator[None]:
-    """Counts a request, whatever becomes of it."""
-    code = Code.INTERNAL
+def _ended(observed: Observed) -> Iterator[Observed]:
+    """Tells how a request ends, whatever becomes of it."""
     try:
-        yield
-        code = Code.OK
+        yield observed
     except StatusError as fault:
-        code = fault.code
+        observed.end(fault.code, fault.message)
         raise
-    except web.HTTPException:
-        code = Code.INVALID_ARGUMENT
+    except web.HTTPException as fault:
+        observed.end(Code.INVALID_ARGUMENT, fault.text or fault.reason)
         raise
     except asyncio.CancelledError:
-        code = Code.CANCELLED
+        observed.end(Code.CANCELLED, "The request was dropped.")
         raise
-    finally:
-        observe_request(model.action, model=model.name, entrypoint="REST", code=code, seconds=time.monotonic() - started)
+    except BaseException as error:
+        observed.end(Code.INTERNAL, f"{type(error).__name__}: {error}")
+        raise
+    observed.end(Code.OK)
 
 
 async def _in_loop(job: Future[_Answer]) -> _Answer:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expman.serving.inference.inference import Inference
+from expman.serving.inference.inference import CLASSIFY, PREDICT, REGRESS, Inference
 from expman.serving.inference.model_spec import DEFAULT_SIGNATURE_NAME
-from expman.serving.inference.prepared_predict import PreparedPredict
-from expman.serving.models.model_store import ModelStore, ServedVersion
+from expman.serving.observers.observed_request import NOT_OBSERVED, Observed
 from expman.serving.rest_api.json_answers import (
     classification_answer,
     metadata_answer,
@@ -33,7 +32,7 @@ from expman.wire.status import Code, StatusError
 if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
-
+_METHODS = {"predict": PREDICT, "classify": CLASSIFY, "regress": REGRESS}
 _ReadInputs = Callable[[Mapping[str, Any], Mapping[str, "TensorInfo"]], dict[str, np.ndarray] | None]
 
 
@@ -41,23 +40,23 @@ class JsonApi:
     """The methods of TensorFlow Serving's REST API, without HTTP; all raise `StatusError`.
 
     Arguments:
-        inference: what computes.
-        store: the same models; tells the inputs that a signature takes.
+        inference: what answers.
     """
 
-    def __init__(self, inference: Inference, store: ModelStore) -> None:
+    def __init__(self, inference: Inference) -> None:
         self._inference = inference
-        self._store = store
 
-    def predict(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
+    def predict(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None, observed: Observed = NOT_OBSERVED
+                ) -> bytes:
         """Runs a signature on the arrays of the body."""
-        document = parse_object(body)
-        with self._store.acquire(path.name, version=path.version, label=path.label) as served:
-            prepared = _prepared(served, document, predict_inputs)
+        prepared = self._prepared(path, parse_object(body), predict_inputs, observed)
+        try:
             outputs = prepared.run(timeout_seconds=timeout_seconds)
+        finally:
+            prepared.release()
         return prepared.written(outputs)
 
-    def prepare_predict(self, path: ModelPath, body: bytes) -> JsonPredict | None:
+    def prepare_predict(self, path: ModelPath, body: bytes, *, observed: Observed = NOT_OBSERVED) -> JsonPredict | None:
         """Reads a request to predict, to be run later; its version is held until the caller releases it.
 
         Returns:
@@ -65,28 +64,23 @@ class JsonApi:
             `predict` answers such a request.
         """
         document = parse_strictly(body)
-        if type(document) is not dict:
-            return None
-        served = self._store.acquire(path.name, version=path.version, label=path.label)
-        prepared = None
-        try:
-            prepared = _prepared(served, document, predict_inputs_or_none)
-        finally:
-            if prepared is None:
-                served.release()
-        return prepared
+        return self._prepared(path, document, predict_inputs_or_none, observed) if type(document) is dict else None
 
-    def classify(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
+    def classify(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None, observed: Observed = NOT_OBSERVED
+                 ) -> bytes:
         """Runs a signature that classifies on the examples of the body."""
         request = classification_pb2.ClassificationRequest()
         self._fill_from_examples(request, path, body)
-        return classification_answer(self._inference.classify(request, timeout_seconds=timeout_seconds).result)
+        response = self._inference.classify(request, timeout_seconds=timeout_seconds, observed=observed)
+        return classification_answer(response.result)
 
-    def regress(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None) -> bytes:
+    def regress(self, path: ModelPath, body: bytes, *, timeout_seconds: float | None, observed: Observed = NOT_OBSERVED
+                ) -> bytes:
         """Runs a signature that computes one number for each example of the body."""
         request = regression_pb2.RegressionRequest()
         self._fill_from_examples(request, path, body)
-        return regression_answer(self._inference.regress(request, timeout_seconds=timeout_seconds).result)
+        response = self._inference.regress(request, timeout_seconds=timeout_seconds, observed=observed)
+        return regression_answer(response.result)
 
     def status(self, path: ModelPath) -> bytes:
         """Tells the state of a model's versions."""
@@ -100,20 +94,23 @@ class JsonApi:
         path.fill(request.model_spec)
         return metadata_answer(self._inference.metadata(request))
 
+    def observed(self, path: ModelPath) -> Observed:
+        """Begins to observe a request to run a model; see `Inference.observed`."""
+        return self._inference.observed(_METHODS[path.action], entrypoint="REST", model=path.name)
+
+    def _prepared(self, path: ModelPath, document: Mapping[str, Any], read_inputs: _ReadInputs, observed: Observed
+                  ) -> JsonPredict | None:
+        name = signature_name(document)
+        prepared = self._inference.prepare_predict_of_arrays(
+            lambda signatures: read_inputs(document, _known_inputs(signatures, name)), model=path.name, version=path.version,
+            label=path.label, signature_name=name, observed=observed)
+        return None if prepared is None else JsonPredict(prepared, has_rows=asks_for_rows(document))
+
     def _fill_from_examples(self, request: Any, path: ModelPath, body: bytes) -> None:
         document = parse_object(body)
         path.fill(request.model_spec)
         request.model_spec.signature_name = signature_name(document)
         request.input.CopyFrom(examples_input(document))
-
-
-def _prepared(served: ServedVersion, document: Mapping[str, Any], read_inputs: _ReadInputs) -> JsonPredict | None:
-    """None: the inputs could not be read."""
-    name = signature_name(document)
-    arrays = read_inputs(document, _known_inputs(served.predictor.signatures, name))
-    if arrays is None:
-        return None
-    return JsonPredict(PreparedPredict(served, signature_name=name, inputs=arrays), has_rows=asks_for_rows(document))
 
 
 def _known_inputs(signatures: Mapping[str, Any], name: str) -> Mapping[str, TensorInfo]:

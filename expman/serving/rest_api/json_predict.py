@@ -60,7 +60,7 @@ class JsonPredict:
 
     def release(self) -> None:
         """Gives the version back: once."""
-        self._prepared.served.release()
+        self._prepared.release()
 
 
 def are_written_at_once(outputs: Outputs) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 
 from aiohttp import hdrs, web
 
-from expman.serving.metrics import REQUESTS
 from expman.serving.models.model_store import ModelStore
+from expman.serving.observers.observers import Page
 from expman.serving.rest_api.inference_handler import InferenceHandler
 from expman.serving.rest_api.json_answers import error_answer
 from expman.serving.rest_api.json_api import JsonApi
@@ -53,7 +53,7 @@ class RestApp:
         timeout_seconds: how long a request may take; None: as long as it takes.
         max_body_bytes: the largest body, as sent and decompressed.
         enable_cors: let web pages of other origins use the API.
-        prometheus_path: where to tell the metrics; '' nowhere.
+        pages: path -> what is shown there, beside the API; read at each request.
 
     Attributes:
         num_requests: those that are being received, computed or sent.
@@ -61,7 +61,7 @@ class RestApp:
     """
 
     def __init__(self, *, api: JsonApi, store: ModelStore, workers: Executor, reporters: Executor,
-                 timeout_seconds: float | None, max_body_bytes: int, enable_cors: bool, prometheus_path: str) -> None:
+                 timeout_seconds: float | None, max_body_bytes: int, enable_cors: bool, pages: Mapping[str, Page]) -> None:
         self.num_requests = 0
         self.is_draining = False
         self._api = api
@@ -70,7 +70,7 @@ class RestApp:
         self._inference_handler = InferenceHandler(api=api, workers=workers, timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes)
         self._max_body_bytes = max_body_bytes
         self._enable_cors = enable_cors
-        self._prometheus_path = prometheus_path
+        self._pages = pages
 
     def application(self) -> web.Application:
         """For aiohttp; every path leads to the same handler, as TensorFlow Serving reads them by rules of its own."""
@@ -143,8 +143,9 @@ class RestApp:
                 return _json_response(200, b'{"live": true}')
             if place == _READINESS_PATH:
                 return _readiness(await self._in_reporter(self._is_ready))
-            if place == self._prometheus_path:
-                return web.Response(text=REQUESTS.page(), content_type="text/plain")
+            if (page := self._pages.get(place)) is not None:
+                content_type, content = await self._in_reporter(page)
+                return web.Response(body=content, headers={hdrs.CONTENT_TYPE: content_type})
         if not path.lower().startswith(_API_PREFIX):
             raise web.HTTPNotFound(text=f"Not found: {request.method} {path}")
         model = parse_model_path(request.method, path)

@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from expman.errors import ServingError
 from expman.serving.endpoint import available_port, endpoint
 from expman.serving.inference.inference import Inference
 from expman.serving.models.model_store import ModelStore
+from expman.serving.observers.observers import Page
 from expman.serving.rest_api.json_api import JsonApi
 from expman.serving.rest_api.rest_app import RestApp
 
@@ -47,7 +48,7 @@ class RestServer:
         max_body_bytes: the largest body, as sent and decompressed.
         num_threads: requests that are computed at the same time; others wait. None: four a core.
         enable_cors: let web pages of other origins use the API.
-        prometheus_path: where to tell the metrics; '' nowhere.
+        pages: see `RestApp`.
         shares_port: other processes may listen on the same port.
         idle_seconds: how long a connection may wait for the next request, and its headers to be complete.
 
@@ -60,7 +61,7 @@ class RestServer:
 
     def __init__(self, *, inference: Inference, store: ModelStore, address: str, port: int,
                  timeout_seconds: float | None = 30.0, max_body_bytes: int = 2**30, num_threads: int | None = None,
-                 enable_cors: bool = False, prometheus_path: str = "", shares_port: bool = False,
+                 enable_cors: bool = False, pages: Mapping[str, Page] | None = None, shares_port: bool = False,
                  idle_seconds: float = _IDLE_SECONDS) -> None:
         self._address = address
         self._port = port
@@ -68,9 +69,9 @@ class RestServer:
         self._idle_seconds = idle_seconds
         self._workers = ThreadPoolExecutor(num_threads or 4 * (os.cpu_count() or 1), thread_name_prefix="rest")
         self._reporters = ThreadPoolExecutor(1, thread_name_prefix="rest-status")
-        self._app = RestApp(api=JsonApi(inference, store), store=store, workers=self._workers, reporters=self._reporters,
+        self._app = RestApp(api=JsonApi(inference), store=store, workers=self._workers, reporters=self._reporters,
                             timeout_seconds=timeout_seconds, max_body_bytes=max_body_bytes, enable_cors=enable_cors,
-                            prometheus_path=prometheus_path)
+                            pages={} if pages is None else pages)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._is_forced = False

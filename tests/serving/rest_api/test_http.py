@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from expman.serving.observers.observed_request import NOT_OBSERVED, NotObserved
 from expman.serving.rest_api import request_bodies
 from expman.serving.rest_api.rest_server import RestServer
 from expman.wire.protos import classification_pb2
 from expman.wire.status import Code, StatusError
+from tests.support.prometheus_pages import scraped
 from tests.support.rest_client import predict, rest
 from tests.support.serving_models import running_endpoints, save_affine_model, save_slow_model
 
@@ -41,7 +43,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 class _Inference:
-    """Answers Classify with one label, after something else."""
+    """Answers Classify with one label, after something else; unobserved."""
 
     def __init__(self, label: str = "a") -> None:
         self.label = label
@@ -50,7 +52,10 @@ class _Inference:
     def before(self) -> None:
         pass
 
-    def classify(self, _: Any, *, timeout_seconds: float | None) -> classification_pb2.ClassificationResponse:
+    def observed(self, _: str, **__: str) -> NotObserved:
+        return NOT_OBSERVED
+
+    def classify(self, _: Any, *, timeout_seconds: float | None, observed: NotObserved) -> classification_pb2.ClassificationResponse:
         self.timeouts.append(timeout_seconds)
         self.before()
         response = classification_pb2.ClassificationResponse()
@@ -262,10 +267,10 @@ def test_metrics_are_told_where_asked_for(port: int, tmp_path: Path) -> None:
         assert [predict(endpoints.rest_port, document, path=path).status for document in (_X, _X, {})] == [200, 200, 400]
         reply = rest(endpoints.rest_port, "GET", "/metrics?from=prometheus")
     assert reply.headers["content-type"].startswith("text/plain")
-    lines = reply.body.decode().splitlines()
-    assert ':tensorflow:serving:request_count{model_name="counted",status="OK"} 2' in lines
-    assert ':tensorflow:serving:request_count{model_name="counted",status="INVALID_ARGUMENT"} 1' in lines
-    assert ':tensorflow:serving:request_latency_count{model_name="counted",API="predict",entrypoint="REST"} 2' in lines
+    metrics = scraped(reply.body)
+    assert metrics[":tensorflow:serving:request_count", "counted", "OK"] == 2
+    assert metrics[":tensorflow:serving:request_count", "counted", "INVALID_ARGUMENT"] == 1
+    assert metrics[":tensorflow:serving:request_latency_count", "predict", "REST", "counted"] == 2
     assert rest(port, "GET", "/metrics").status == 404
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from expman.serving.batching.batching_parameters import BatchingParameters
-from expman.serving.metrics import RequestMetrics
 from expman.serving.models.model_store import ModelStore
 from expman.serving.rest_api import inference_handler
+from tests.support.noted_requests import NotedRequests
 from tests.support.rest_client import Reply, predict, rest
 from tests.support.serving_models import noted_threads_of_runs, running_endpoints, save_affine_model, save_slow_model
 
@@ -44,22 +44,14 @@ def threads_of_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def metrics(monkeypatch: pytest.MonkeyPatch) -> RequestMetrics:
-    """Counts the requests of this test only."""
-    requests = RequestMetrics()
-    monkeypatch.setattr(inference_handler, "observe_request", requests.observe)
-    return requests
+def noted() -> NotedRequests:
+    return NotedRequests()
 
 
 @contextmanager
 def _server(base_path: Path, **options: object) -> Iterator[int]:
     with running_endpoints(base_path, rest_port=0, **options) as endpoints:
         yield endpoints.rest_port
-
-
-def _counts(metrics: RequestMetrics) -> dict[str, int]:
-    lines = [line for line in metrics.page().splitlines() if line.startswith(":tensorflow:serving:request_count")]
-    return {line.split('status="')[1].partition('"')[0]: int(line.rpartition(" ")[2]) for line in lines}
 
 
 def _wait_until(condition: Callable[[], object]) -> None:
@@ -72,15 +64,15 @@ def _make_quick(port: int) -> None:
         assert predict(port, _SHIFTED).json() == _SHIFTED_ANSWER
 
 
-def test_quick_model_is_run_by_the_event_loop(base_path: Path, threads_of_runs: list[str], metrics: RequestMetrics) -> None:
+def test_quick_model_is_run_by_the_event_loop(base_path: Path, threads_of_runs: list[str], noted: NotedRequests) -> None:
     num_requests = 0
-    with _server(base_path) as port:
+    with _server(base_path, observers=[noted]) as port:
         while num_requests < _MANY_RUNS or threads_of_runs[-1] != _LOOP:  # On a busy machine it may be a worker's now and then.
             assert predict(port, _SHIFTED).json() == _SHIFTED_ANSWER
             num_requests += 1
             assert num_requests < 100 * _MANY_RUNS
     assert threads_of_runs[0].startswith(_WORKER)  # As long as nothing is known about it.
-    assert _counts(metrics) == {"OK": num_requests}
+    assert noted.num_by_code() == {"OK": num_requests}
 
 
 @pytest.mark.parametrize("kind", ["large", "compressed", "not strict"])
@@ -138,11 +130,11 @@ def test_model_whose_time_depends_on_values_keeps_nobody_waiting(tmp_path: Path)
 
 
 def test_bug_in_the_event_loop_is_told_as_internal_and_the_next_request_is_answered(
-        base_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, metrics: RequestMetrics) -> None:
+        base_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, noted: NotedRequests) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    with _server(base_path) as port:
+    with _server(base_path, observers=[noted]) as port:
         with monkeypatch.context() as patch:
             patch.setattr(inference_handler, "are_written_at_once", broken)
             replies = [predict(port, _SHIFTED)]
@@ -152,7 +144,7 @@ def test_bug_in_the_event_loop_is_told_as_internal_and_the_next_request_is_answe
         assert replies[-1].status == 500 and "ZeroDivisionError" in replies[-1].error
         assert "a bug" in caplog.text
         assert predict(port, _SHIFTED).json() == _SHIFTED_ANSWER
-    assert _counts(metrics) == {"INTERNAL": 1, "OK": len(replies)}
+    assert noted.num_by_code() == {"INTERNAL": 1, "OK": len(replies)}
 
 
 _FAULTY: list[tuple[Any, int]] = [
@@ -168,10 +160,10 @@ _FAULTY: list[tuple[Any, int]] = [
 ]
 
 
-def test_version_is_given_back_whatever_fails(tmp_path: Path, metrics: RequestMetrics) -> None:
+def test_version_is_given_back_whatever_fails(tmp_path: Path, noted: NotedRequests) -> None:
     base_path = tmp_path / "m"
     save_affine_model(base_path / "1")
-    with _server(base_path) as port:
+    with _server(base_path, observers=[noted]) as port:
         for _ in range(2):
             for document, status in _FAULTY:
                 assert predict(port, document).status == status, document
@@ -187,7 +179,7 @@ def test_version_is_given_back_whatever_fails(tmp_path: Path, metrics: RequestMe
         # It ends only once nobody holds it any more.
         _wait_until(lambda: states() == {"1": "END", "2": "AVAILABLE"})
         assert predict(port, {"inputs": _X, "signature_name": "serving_default"}).json()["outputs"]["y"][0] == [3.0, 6.0]
-    assert _counts(metrics) == {"INVALID_ARGUMENT": 2 * len(_FAULTY) + 1, "OK": 2 * _MANY_RUNS + 1}
+    assert noted.num_by_code() == {"INVALID_ARGUMENT": 2 * len(_FAULTY) + 1, "OK": 2 * _MANY_RUNS + 1}
 
 
 class _FullWorkers:
@@ -226,10 +218,10 @@ def test_version_of_a_job_that_never_begins_is_given_back(
 
 
 @pytest.fixture
-def batching_port(base_path: Path) -> Iterator[int]:
+def batching_port(base_path: Path, noted: NotedRequests) -> Iterator[int]:
     """Two requests of `_X` fill a batch; one alone waits for an hour."""
     parameters = BatchingParameters(max_batch_size=4, batch_timeout_micros=_HOUR_MICROS, num_batch_threads=1)
-    with _server(base_path, batching=parameters) as port:
+    with _server(base_path, batching=parameters, observers=[noted]) as port:
         yield port
 
 
@@ -263,30 +255,30 @@ def test_joined_requests_hold_no_worker(base_path: Path, threads_of_runs: list[s
     assert threads_of_runs[0] != _LOOP and not threads_of_runs[0].startswith(_WORKER)
 
 
-def test_joined_request_whose_client_leaves_is_withdrawn(batching_port: int, metrics: RequestMetrics) -> None:
+def test_joined_request_whose_client_leaves_is_withdrawn(batching_port: int, noted: NotedRequests) -> None:
     body = json.dumps(_inputs(7)).encode()
     with socket.create_connection(("127.0.0.1", batching_port)) as connection:
         connection.sendall(b"POST /v1/models/m:predict HTTP/1.1\r\nHost: m\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         time.sleep(0.1)
-    _wait_until(lambda: _counts(metrics))
-    assert _counts(metrics) == {"CANCELLED": 1}
+    _wait_until(lambda: noted.num_by_code())
+    assert noted.num_by_code() == {"CANCELLED": 1}
     _assert_next_two_share_a_batch(batching_port)
 
 
-def test_joined_request_whose_time_is_over_is_withdrawn_and_told(base_path: Path, metrics: RequestMetrics) -> None:
+def test_joined_request_whose_time_is_over_is_withdrawn_and_told(base_path: Path, noted: NotedRequests) -> None:
     parameters = BatchingParameters(max_batch_size=4, batch_timeout_micros=_HOUR_MICROS, num_batch_threads=1)
-    with _server(base_path, batching=parameters, rest_timeout_seconds=1.0) as port:
+    with _server(base_path, observers=[noted], batching=parameters, rest_timeout_seconds=1.0) as port:
         reply = predict(port, _inputs(7))
         assert reply.status == 504 and "timeout" in reply.error
         _assert_next_two_share_a_batch(port)
-    assert _counts(metrics) == {"DEADLINE_EXCEEDED": 1, "OK": 2}
+    assert noted.num_by_code() == {"DEADLINE_EXCEEDED": 1, "OK": 2}
 
 
-def test_error_of_a_joined_request_is_its_own(batching_port: int, metrics: RequestMetrics) -> None:
+def test_error_of_a_joined_request_is_its_own(batching_port: int, noted: NotedRequests) -> None:
     reply = predict(batching_port, {"signature_name": "serving_default", "instances": [[1.0, 2.0]] * 5})
     assert reply.status == 400
     assert "Task size 5 is larger than maximum input batch size 4" in reply.error
-    assert _counts(metrics) == {"INVALID_ARGUMENT": 1}
+    assert noted.num_by_code() == {"INVALID_ARGUMENT": 1}
     _assert_next_two_share_a_batch(batching_port)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from expman.errors import ServingError
 from expman.serving.endpoint import available_port
+from expman.serving.observers.observed_request import NOT_OBSERVED, NotObserved
 from expman.serving.rest_api.rest_server import RestServer
 from expman.wire.protos import classification_pb2
 from tests.support.rest_client import predict, rest
@@ -36,7 +37,11 @@ class _Inference:
         self.num_begun = 0
         self.may_answer = threading.Event()
 
-    def classify(self, _: Any, *, timeout_seconds: float | None) -> classification_pb2.ClassificationResponse:
+    def observed(self, _: str, **__: str) -> NotObserved:
+        return NOT_OBSERVED
+
+    def classify(self, _: Any, *, timeout_seconds: float | None, observed: NotObserved
+                 ) -> classification_pb2.ClassificationResponse:
         self.num_begun += 1
         self.may_answer.wait()
         response = classification_pb2.ClassificationResponse()
@@ -179,13 +184,13 @@ def test_large_answer_is_sent_to_its_end_before_the_server_ends() -> None:
     inference = _Inference()
     label = "x" * 20_000_000
 
-    def classify(_: Any, *, timeout_seconds: float | None) -> classification_pb2.ClassificationResponse:
+    def classify(_: Any, *, timeout_seconds: float | None, observed: NotObserved) -> classification_pb2.ClassificationResponse:
         inference.num_begun += 1
         response = classification_pb2.ClassificationResponse()
         response.result.classifications.add().classes.add(label=label, score=1.0)
         return response
 
-    server = _rest_server(SimpleNamespace(classify=classify))
+    server = _rest_server(SimpleNamespace(classify=classify, observed=inference.observed))
     with socket.create_connection(("127.0.0.1", server.start())) as connection:
         connection.sendall(_REQUEST)
         inference.wait_for(1)
