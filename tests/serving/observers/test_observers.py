@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 )
 
 from expman.errors import ServingError
-from expman.runtimes.predictor import SavedModelPredictor
+from expman.runtimes.saved_model_predictor import SavedModelPredictor
 from expman.serving.batching.batching_parameters import BatchingParameters
 from expman.serving.embedded_server import EmbeddedServer
 from expman.serving.inference.inference import Inference
@@ -136,9 +136,9 @@ def test_arrays_are_not_copied_for_observers(affine: Path, noted: NotedRequests,
 ])
 def test_failed_predict_over_grpc_is_told_with_its_request(
         affine: Path, options: dict, noted: NotedRequests, wrong: dict, code: Code, version: int | None) -> None:
-    with running_endpoints(affine, **options) as endpoints, OfficialClient(endpoints.grpc_port) as client:
-        with pytest.raises(grpc.RpcError) as caught:
-            client.predict(**wrong)
+    with running_endpoints(affine, **options) as endpoints, OfficialClient(endpoints.grpc_port) as client, \
+            pytest.raises(grpc.RpcError) as caught:
+        client.predict(**wrong)
     told, = noted.requests
     assert (told.code, told.model, told.version) == (code, wrong.get("name", "m"), version)
     assert told.message == caught.value.details() and told.outputs == {}
@@ -162,9 +162,9 @@ def test_failed_request_over_rest_is_told(
 
 
 def test_bytes_that_are_no_request_are_told(affine: Path, noted: NotedRequests) -> None:
-    with running_endpoints(affine, observers=[noted]) as endpoints:
-        with grpc.insecure_channel(f"127.0.0.1:{endpoints.grpc_port}") as channel, pytest.raises(grpc.RpcError):
-            channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(b"\xff" * 9, timeout=60)
+    with running_endpoints(affine, observers=[noted]) as endpoints, \
+            grpc.insecure_channel(f"127.0.0.1:{endpoints.grpc_port}") as channel, pytest.raises(grpc.RpcError):
+        channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(b"\xff" * 9, timeout=60)
     told, = noted.requests
     assert (told.method, told.code, told.model, told.version, told.request) == ("Predict", Code.INTERNAL, "", None, None)
 
