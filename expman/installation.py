@@ -24,7 +24,7 @@ def program() -> str:
     `experiments_manager` where it is installed, `python experiments_manager.py` in a clone; with a path where it needs one.
     """
     called = Path(sys.argv[0] if sys.argv else "")
-    if called.name == _SCRIPT and called.is_file():
+    if called.name == _SCRIPT and called.is_file() and PROJECT_FOLDER not in _package_folders():
         return f"python {shlex.quote(str(called))}"
     if called.name == _COMMAND and called.is_file():
         return _typed(called)

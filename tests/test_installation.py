@@ -48,6 +48,18 @@ def test_called_from_python_it_says_what_is_beside_the_interpreter_or_where_the_
     assert installation.program() == "experiments_manager"
 
 
+def test_started_as_an_installed_module_it_says_the_program_beside_the_interpreter(monkeypatch, tmp_path):
+    packages = installation.Path(sysconfig.get_path("purelib")).resolve()
+    program = tmp_path / "experiments_manager"
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / "experiments_manager.py").touch()
+    monkeypatch.setattr(installation, "PROJECT_FOLDER", packages)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "experiments_manager.py")])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert installation.program() == str(program)
+
+
 def test_packages_of_an_extra_come_from_the_pins_of_the_clone_or_from_the_metadata(monkeypatch, tmp_path):
     assert installation.install_command("ray") == "pip install -r requirements-ray.txt"
     monkeypatch.setattr(installation, "PROJECT_FOLDER", tmp_path)
