@@ -23,9 +23,12 @@ def described_difference(expected: np.ndarray, actual: np.ndarray, *, relative_t
     """
     if difference := described_form_difference(expected, actual):
         return difference
-    distances = _distances(_comparable(expected), _comparable(actual), relative_tolerance=relative_tolerance)
-    if not distances.any():
+    if np.array_equal(expected, actual):  # of large answers much faster than what follows
         return None
+    is_equal = _equal_cells(_computable(expected), _computable(actual), relative_tolerance=relative_tolerance)
+    if is_equal.all():
+        return None
+    distances = np.where(is_equal, -1.0, _distances(_computable(expected), _computable(actual)))
     worst = np.unravel_index(np.argmax(distances), distances.shape)
     return f"is {_shown(actual[worst])} instead of {_shown(expected[worst])} at index {tuple(map(int, worst))}"
 
@@ -42,29 +45,26 @@ def are_equal(expected: np.ndarray, actual: np.ndarray, *, relative_tolerance: f
     return described_difference(expected, actual, relative_tolerance=relative_tolerance) is None
 
 
-def _comparable(array: np.ndarray) -> np.ndarray:
-    """Floats in double precision, those among them that NumPy itself does not know, such as bfloat16."""
-    if array.dtype.kind in "fV":
-        return array.astype(np.float64)
-    return array.astype(np.complex128) if array.dtype.kind == "c" else array
+def _computable(array: np.ndarray) -> np.ndarray:
+    """Half precision as float32; NumPy itself does not know bfloat16."""
+    return array.astype(np.float32) if array.dtype.kind == "V" or array.dtype == np.float16 else array
 
 
-def _distances(expected: np.ndarray, actual: np.ndarray, *, relative_tolerance: float) -> np.ndarray:
-    """The distance of each cell; 0 for equal cells, infinity for those that cannot be subtracted."""
+def _equal_cells(expected: np.ndarray, actual: np.ndarray, *, relative_tolerance: float) -> np.ndarray:
     if expected.dtype.kind not in "fc":
-        return np.where(np.asarray(expected != actual, bool), _whole_distances(expected, actual), 0.0)
+        return np.asarray(expected == actual, bool)
     scale = float(np.abs(expected).max(initial=0.0, where=np.isfinite(expected)))
-    is_equal = np.isclose(actual, expected, rtol=relative_tolerance, atol=relative_tolerance * scale, equal_nan=True)
+    return np.isclose(actual, expected, rtol=relative_tolerance, atol=relative_tolerance * scale, equal_nan=True)
+
+
+def _distances(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """The distance of each cell; infinity where NaN or infinity is on one side, 0 for what cannot be subtracted."""
+    if expected.dtype.kind not in "fciu":
+        return np.zeros(expected.shape)
+    exact = np.complex128 if expected.dtype.kind == "c" else np.float64
     with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity
-        distances = np.abs(actual - expected)
-    return np.where(is_equal, 0.0, np.where(np.isfinite(distances), distances, np.inf))
-
-
-def _whole_distances(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """Of whole numbers at least 1, so that rounding hides no difference; of texts and truth values always 1."""
-    if expected.dtype.kind not in "iu":
-        return np.ones(expected.shape)
-    return np.maximum(np.abs(actual.astype(np.float64) - expected.astype(np.float64)), 1.0)
+        distances = np.abs(actual.astype(exact) - expected.astype(exact))
+    return np.where(np.isfinite(distances), distances, np.inf)
 
 
 def _shown(value: object) -> str:

@@ -18,7 +18,7 @@ _WATCHER = ["/bin/sh", "-c", "read -r line || exec cat <&1 >&2"]
 
 
 class _HeldBack:
-    """What is written to standard error goes to a file, until `end`.
+    """Sends what is written to standard error into a file, until `end`.
 
     A process of its own shows the file when this one dies before that, whatever it dies of: an abort or a segmentation fault of
     native code, `os._exit`, a signal that nobody can catch.
