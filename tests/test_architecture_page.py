@@ -56,16 +56,19 @@ from expman.serving.models.model_config import ModelConfig
 from expman.serving.models.version_policy import AllVersions
 from expman.serving.server_options import ServerOptions
 from expman.serving.traffic.half_to_former import HalfToFormer
+from tests.support.rest_client import rest
 from tests.support.serving_models import OfficialClient
 
 server = EmbeddedServer(ServerOptions(models=[ModelConfig("m", folder / "m", AllVersions())],
-                                      address="127.0.0.1", grpc_port=0, traffic_rule=lambda config: HalfToFormer()))
-port = server.start().grpc_port
-with OfficialClient(port) as client:
+                                      address="127.0.0.1", grpc_port=0, rest_port=0, traffic_rule=lambda config: HalfToFormer(),
+                                      observers=["expman.serving.observers.slow_requests:SlowRequests"]))
+endpoints = server.start()
+with OfficialClient(endpoints.grpc_port) as client:
     answers = [client.predict({"x": np.ones([1, 2], np.float32)}) for _ in range(60)]
     named = client.predict({"x": np.ones([1, 2], np.float32)}, version=1)
 print("traffic:", sorted({float(tf.make_ndarray(answer.outputs["y"])[0, 0]) for answer in answers}),
       named.model_spec.version.value)
+print("observed:", rest(endpoints.rest_port, "GET", "/slowest").body.decode())
 server.stop()
 '''
 
@@ -163,3 +166,8 @@ def test_an_export_format_is_published_and_verified(used):
 
 def test_a_traffic_rule_lets_two_versions_answer(used):
     assert "traffic: [13.0, 23.0] 1" in used.lines
+
+
+def test_an_observer_is_told_of_requests_and_shows_a_page(used):
+    line = next(line for line in used.lines if line.startswith("observed:"))
+    assert re.fullmatch(r"observed: \d+\.\d ms Predict m version [12] by GRPC, code 0", line)
