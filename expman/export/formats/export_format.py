@@ -48,6 +48,7 @@ class ExportFormat(ABC):
 
         Arguments:
             served: the model in memory: `named_signatures` to convert, `inputs_spec` and `outputs_of_signatures` to describe.
+                It may stand on a SavedModel that was loaded, rather than on a network.
             folder: of the version; not there yet.
 
         Raises:

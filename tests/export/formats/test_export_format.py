@@ -84,6 +84,19 @@ def test_a_file_in_the_room_is_a_format_that_is_published_verified_and_warmed_up
         np.testing.assert_allclose(weights["slope"], [[1.0], [2.0]], rtol=1e-6)
 
 
+def test_a_version_that_was_written_as_saved_model_can_be_written_in_another_format(add_format, affine, tmp_path):
+    add_format("numpy_affine", NUMPY_AFFINE.replace("OFFSET", "offset"))
+    version = publish(affine, base_path=tmp_path / "original", sample=SAMPLE, keep_versions=1)
+    loaded = tf.saved_model.load(str(version))
+    signature = loaded.signatures["serving_default"]
+    served = ServedModel(answer=lambda inputs: signature(**inputs), inputs_spec=signature.structured_input_signature[1],
+                         resources=[loaded])
+    for name in ("numpy_affine", "saved_model"):
+        copy = publish(served, base_path=tmp_path / name, sample=SAMPLE, keep_versions=1, format_name=name)
+        answer = export_format(name).answer(copy, SAMPLE)["y"]["y"]
+        np.testing.assert_allclose(answer, SAMPLE["x"] @ [[1.0], [2.0]] + 3.0, rtol=1e-6)
+
+
 def test_a_version_of_it_that_answers_otherwise_is_not_published(add_format, affine, tmp_path):
     add_format("numpy_affine", NUMPY_AFFINE.replace("OFFSET", "offset + 1"))
     with pytest.raises(ExportError, match=r"output 'y' is 9.0 instead of 8.0 at index \(0, 0\)"):
