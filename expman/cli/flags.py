@@ -40,6 +40,8 @@ MODEL_DIR = Flag("model_dir", "an experiment's folder", because="a training make
                  parsing={"metavar": "FOLDER"})
 PORT = Flag("port", "gRPC port, instead of tensorflow_server_port", because="it is the port of the server",
             parsing={"metavar": "N", "type": port})
+DATA = Flag("data", "passed to the input pipeline instead of raw_data_dir_val", because="it names data to measure on or to look at",
+            parsing={"metavar": "PATH"})
 DEBUG = Flag("debug", "show tracebacks of errors; with --predict: pass debugMode=True to Client_IO", default=False,
              parsing={"action": "store_true"})
 """Goes with every command."""

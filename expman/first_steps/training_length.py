@@ -17,7 +17,7 @@ class TrainingLength:
     Attributes:
         batch_size: samples of a batch, a power of two.
         num_epochs: passes over the training data.
-        averages_decay: of the weights' moving average; the largest of a few that is reached in the first half.
+        averages_decay: of the weights' moving average; the largest of a few that is reached before the end.
     """
 
     batch_size: int
@@ -32,7 +32,7 @@ def training_length(num_samples: int, *, largest_batch: int) -> TrainingLength:
         batch_size *= 2
     steps_an_epoch = max(1, -(-num_samples // batch_size))
     num_epochs = min(max(round(_STEPS / steps_an_epoch), _LEAST_EPOCHS), _MOST_EPOCHS)
-    half = steps_an_epoch * num_epochs / 2
-    reached = (1 + half) / (60 + half)  # the decay at a step, see docs/averages.md
+    num_steps = steps_an_epoch * num_epochs
+    reached = (1 + num_steps) / (60 + num_steps)  # the decay at the last step, see docs/averages.md
     return TrainingLength(batch_size=batch_size, num_epochs=num_epochs,
                           averages_decay=next((decay for decay in _DECAYS if decay <= reached), _DECAYS[-1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from expman.cli.command import Command, Flag
-from expman.cli.flags import MODEL_DIR
+from expman.cli.flags import DATA, MODEL_DIR
 
 
 def run(options: Namespace) -> int:
@@ -20,5 +20,4 @@ COMMAND = Command(
          parsing={"action": "store_true"}),
     run, position=40, synopsis="--evaluate --model_dir FOLDER [--data FOLDER]",
     summary="measure the best weights, on other data, too", required=[MODEL_DIR],
-    optional=[Flag("data", "passed to the input pipeline instead of raw_data_dir_val",
-                   because="it names other data to measure on", parsing={"metavar": "FOLDER"})])
+    optional=[DATA])
