@@ -27,8 +27,12 @@ _PACKED = {b"PK\x03\x04": "a spreadsheet or an archive", b"\xd0\xcf\x11\xe0": "a
            b"\x1f\x8b": "a compressed file", b"%PDF": "a PDF"}
 
 
-def read_csv_files(data: Path) -> tuple[TableCells, TableFormat]:
+def read_csv_files(data: Path, *, keeps_missing_words: bool = False) -> tuple[TableCells, TableFormat]:
     """Returns the cells of a CSV file, or of all in a folder and below it, and how they are written.
+
+    Arguments:
+        data: the file or folder.
+        keeps_missing_words: whether cells such as 'NA' stay what they are; else they are ''.
 
     Raises:
         UsageError: there is no table; the message names file, value and remedy.
@@ -38,6 +42,8 @@ def read_csv_files(data: Path) -> tuple[TableCells, TableFormat]:
         paths = table_files(data)
         delimiter, encoding = _delimiter_and_encoding(Path(paths[0]))
         form = _table_format(delimiter=delimiter, encoding=encoding)
+        if keeps_missing_words:
+            form = dataclasses.replace(form, missing_words=("",))
         cells = read_cells(paths, form)
     except (ValueError, OSError) as error:
         raise UsageError(f"--data {data}: {error}") from error
@@ -78,7 +84,8 @@ def format_sentence(form: TableFormat) -> str:
     marks = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
     found = format_arguments(form, names=("delimiter", "decimal", "encoding"))
     parts = [text for name, text in (("delimiter", f"{marks[form.delimiter]} between the cells"),
-                                     ("decimal", "a decimal comma"), ("encoding", f"the encoding {form.encoding}")) if name in found]
+                                     ("decimal", "a decimal comma"), ("encoding", f"the encoding "
+                                                                                  f"{form.encoding}")) if name in found]
     return f"It is written with {' and '.join(parts)}." if parts else ""
 
 
@@ -130,11 +137,13 @@ def _check_names(data: Path, names: Sequence[str]) -> None:
                          "semicolon, tab, '|'.")
     values = [name for name in names if re.fullmatch(rf"[+-]?\d+|{_WITH_POINT}|{_WITH_COMMA}", name)]
     if len(values) > len(names) / 2:
-        raise UsageError(f"--data {data}: the first line seems to hold values, such as {values[0]!r}. Write a line above it that names the "
+        raise UsageError(f"--data {data}: the first line seems to hold values, such as {values[0]!r}. Write a line above it "
+                         "that names the "
                          "columns.")
 
 
 def _decimal(frame: pd.DataFrame) -> str:
     """Returns ',' where more cells are numbers with a comma than with a point."""
-    num_commas, num_points = (sum(int(frame[name].str.fullmatch(pattern).sum()) for name in frame) for pattern in (_WITH_COMMA, _WITH_POINT))
+    num_commas, num_points = (sum(int(frame[name].str.fullmatch(pattern).sum()) for name in frame)
+                              for pattern in (_WITH_COMMA, _WITH_POINT))
     return "," if num_commas > num_points else "."

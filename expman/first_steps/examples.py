@@ -33,6 +33,7 @@ class Example:
 
     @property
     def text(self) -> str:
+        """The settings file as it is shipped."""
         return self.file.read_text(encoding="utf-8")
 
     @property
@@ -58,7 +59,7 @@ def example_files(example: Example, *, name: str) -> dict[str, str]:
     """Returns the files of a new folder that does what an example does: name → text."""
     text = _with_here(example.text).replace(_DATA, f'"{_data_folder()}/')
     text = re.sub(r"python experiments_manager\.py", "experiments_manager", text)
-    text = text.replace(f"{example.file.parent.parent.name}/{example.file.parent.name}/{example.file.name}", f"{name}/{_SETTINGS}")
+    text = text.replace(f"examples/{example.file.parent.name}/{example.file.name}", f"{name}/{_SETTINGS}")
     text = re.sub(r'^session_name = .*$', f'session_name = "{name}"', text, flags=re.MULTILINE)
     text = re.sub(r'^workingFolder = .*$', 'workingFolder = str(HERE / "experiments")  # the folders of all runs lie here', text,
                   flags=re.MULTILINE)
@@ -87,7 +88,7 @@ def _modules_beside(settings_file: Path) -> Iterator[Path]:
     folder, waiting, seen = settings_file.parent, [settings_file], {settings_file}
     while waiting:
         text = waiting.pop().read_text(encoding="utf-8")
-        named = [name for name in re.findall(r'"(\w+)\.py"', text)]
+        named = re.findall(r'"(\w+)\.py"', text)
         for file in (folder / f"{name}.py" for name in (*_imported(text), *named)):
             if file.is_file() and file not in seen:
                 seen.add(file)

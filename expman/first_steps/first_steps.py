@@ -50,7 +50,8 @@ def write_first_steps(name: str, *, like: str | None = None, data: str | None = 
     if isinstance(chosen, Example):
         if data is not None or target is not None:
             option = "--data" if data is not None else "--target"
-            raise UsageError(f"--like {chosen.name} is an example that brings its own data: {option} does not go with it. For data of your "
+            raise UsageError(f"--like {chosen.name} is an example that brings its own data: {option} does not go with it. For "
+                             "data of your "
                              f"own: --like {'|'.join(kind.name for kind in all_kinds())}.")
         return _written(name, example_files(chosen, name=name), title=chosen.summary, seconds=chosen.seconds)
     return _written_for_data(name, chosen, data=data, target=target)
@@ -60,9 +61,13 @@ def choices_text() -> str:
     """Returns the kinds and examples that `--like` takes, one a line."""
     kinds, examples = all_kinds(), shipped_examples()
     width = max(len(choice.name) for choice in (*kinds, *examples))
-    line = "  {0.name:<%d}  {0.summary}" % width
-    return "\n".join(["For data of your own: experiments_manager --init NAME --like KIND --data PATH", *map(line.format, kinds), "",
-                      "Examples that run as they are: experiments_manager --init NAME --like EXAMPLE", *map(line.format, examples)])
+    def line(choice: Kind | Example) -> str:
+        return f"  {choice.name:<{width}}  {choice.summary}"
+
+    return "\n".join(["For data of your own: experiments_manager --init NAME --like KIND --data "
+                      "PATH", *map(line, kinds), "",
+                      "Examples that run as they are: experiments_manager --init NAME --like "
+                      "EXAMPLE", *map(line, examples)])
 
 
 def _chosen(name: str, like: str | None, *, data: str | None) -> Kind | Example:
@@ -89,7 +94,8 @@ def _written_for_data(name: str, kind: Kind, *, data: str | None, target: str | 
         raise UsageError(f"--target {target} does not go with --like {kind.name}: it names a column, and there are none.")
     path = Path(data).expanduser()
     if not os.path.lexists(path):
-        close = difflib.get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1)
+        beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = difflib.get_close_matches(path.name, beside, n=1)
         hint = f" Did you mean {path.parent / close[0]}?" if close else ""
         raise UsageError(f"--data {data}: there is no such file or folder in {path.parent.absolute()}.{hint}")
     try:
@@ -98,8 +104,8 @@ def _written_for_data(name: str, kind: Kind, *, data: str | None, target: str | 
         raise UsageError(f"--data {data}: {error.filename or data} may not be read: {error.strerror}.") from error
     values = {**found.values, "name": name, "data": str(path.absolute()), "seconds": _rounded(found.seconds)}
     files = rendered_files(kind, found, values=values)
-    return _written(name, files, title=files["mysettings.py"].split('"""', 2)[1].partition("\n")[0].partition(": ")[2], found=found,
-                    seconds=found.seconds)
+    first_line = files["mysettings.py"].removeprefix('"""').partition("\n")[0]
+    return _written(name, files, title=first_line.removeprefix(f"{name}: "), found=found, seconds=found.seconds)
 
 
 def rendered_files(kind: Kind, found: Found, *, values: Mapping[str, Any]) -> dict[str, str]:

@@ -23,15 +23,20 @@ class ImageLook:
 
     Attributes:
         sizes: (height, width) → how many of those that were looked at.
-        num_bands: 1 where all are grey, else 3.
+        bands: numbers of bands that were met: 1 is grey, 3 colour, 4 colour with opacity.
         largest_value: of their type: 255 or 65535; of floating-point numbers the largest that was met.
         unreadable: file → why, of those that were looked at.
     """
 
     sizes: Counter[tuple[int, int]]
-    num_bands: int
+    bands: set[int]
     largest_value: float
     unreadable: dict[str, str]
+
+    @property
+    def num_bands(self) -> int:
+        """1 where all are grey, else 3."""
+        return 1 if self.bands == {1} else 3
 
     @property
     def sizes_text(self) -> str:
@@ -71,7 +76,8 @@ def existing_images(option: str, root: Path) -> list[Path]:
     files = image_files(root)
     if not files:
         others = Counter(path.suffix.lower() or "no extension" for path in root.rglob("*") if path.is_file())
-        found = "It holds " + ", ".join(f"{count} files of {suffix}" for suffix, count in others.most_common(3)) if others else "It is empty"
+        found = "It holds " + ", ".join(f"{count} files of "
+                                        f"{suffix}" for suffix, count in others.most_common(3)) if others else "It is empty"
         raise UsageError(f"{option} {root}: there is no image in the folder or below it ({', '.join(EXTENSIONS)}). {found}.")
     return files
 
@@ -110,11 +116,11 @@ def look_at_images(option: str, files: Sequence[Path]) -> ImageLook:
                          + ", ".join(f"{dtype} ({path})" for dtype, path in first_of_type.items())
                          + ". Convert them to one, or leave one kind out.")
     largest = {"uint8": 255, "uint16": 65535, "int16": 32767}.get(next(iter(first_of_type)), float(largest_met) or 1.0)
-    return ImageLook(sizes=sizes, num_bands=1 if bands == {1} else 3, largest_value=largest, unreadable=unreadable)
+    return ImageLook(sizes=sizes, bands=bands, largest_value=largest, unreadable=unreadable)
 
 
 def fitting_size(sizes: Counter[tuple[int, int]], *, largest_side: int) -> tuple[int, int]:
-    """Returns the height and width to bring images to: their own where all have one that is not too large, else about the middle."""
+    """Returns the height and width to bring images to: their own where all have one that is not too large, else the middle."""
     if len(sizes) == 1:
         height, width = next(iter(sizes))
         if max(height, width) <= largest_side:

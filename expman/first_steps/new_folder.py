@@ -22,14 +22,17 @@ def check_name(name: str) -> None:
         UsageError: it cannot, or something of that name is there; the message says what to do.
     """
     if "/" in name.rstrip("/") or name in (".", ".."):
-        raise UsageError(f"--init {name}: the new folder lies in the current one, and NAME is only its name. Go where it is to be "
+        raise UsageError(f"--init {name}: the new folder lies in the current one, and NAME is only its name. Go where it is to "
+                         "be "
                          f"first: cd {Path(name).parent}")
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-")[:_LONGEST_NAME] or "my_experiment"
-        raise UsageError(f"--init {name!r}: the name must be made of the letters A to Z, digits, '_', '-' and '.', begin with a letter or "
+        raise UsageError(f"--init {name!r}: the name must be made of the letters A to Z, digits, '_', '-' and '.', begin with a "
+                         "letter or "
                          f"digit, and have at most {_LONGEST_NAME} characters. Take for example {plain}.")
     if os.path.lexists(name):
-        raise UsageError(f"--init {name}: {name} is there already, and nothing of yours is overwritten. Take another name, or move it "
+        raise UsageError(f"--init {name}: {name} is there already, and nothing of yours is overwritten. Take another name, or "
+                         "move it "
                          f"away first: mv {name} {name}_old")
 
 
@@ -52,11 +55,12 @@ def write_new_folder(name: str, files: Mapping[str, str]) -> Path:
                 stream.flush()
                 os.fsync(stream.fileno())
         Path(temporary).chmod(0o777 & ~_umask())
-        os.rename(temporary, name)
+        Path(temporary).rename(name)
     except OSError as error:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-        raise UsageError(f"--init {name}: the folder {Path.cwd() / name} cannot be written: {error.strerror or error}. Go to a folder "
+        raise UsageError(f"--init {name}: the folder {Path.cwd() / name} cannot be written: {error.strerror or error}. Go to a "
+                         "folder "
                          "in which you may write, with room on its disk.") from error
     return Path(name)
 

@@ -20,8 +20,9 @@ def rendered(folder: str, values: Mapping[str, Any]) -> dict[str, str]:
         values: by the names in the templates.
     """
     import jinja2
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
-                                     lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False)
     environment.filters |= {"literal": literal, "in_words": in_words}
     names = sorted(file.name for file in (_TEMPLATES / folder).glob(f"*{_SUFFIX}"))
     return {name.removesuffix(_SUFFIX): environment.get_template(f"{folder}/{name}").render(values) for name in names}
@@ -32,7 +33,7 @@ def literal(value: object) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):
-        return "{%s}" % _broken(f"{literal(key)}: {literal(part)}" for key, part in value.items())
+        return f"{{{_broken(f'{literal(key)}: {literal(part)}' for key, part in value.items())}}}"
     if isinstance(value, list):
         return f"[{_broken(map(literal, value))}]"
     return repr(value)

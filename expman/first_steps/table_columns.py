@@ -23,10 +23,10 @@ _MOST_ODD_SHARE = 0.2  # of cells that stand for a missing one
 _MOST_ODD_WORDS = 3
 _LEAST_SHARE = 0.5  # of cells of one kind, from which the others are odd ones
 _MOST_CATEGORIES = 20
-_FEW_ROWS = 20
-_MARKERS = frozenset({"?", "??", "-", "--", "---", ".", "..", "*", "none", "nil", "missing", "unknown", "unbekannt", "n.a.", "n. a.",
-                      "na", "nan", "null", "not available", "k.a.", "k. a.", "inf", "-inf", "+inf", "infinity", "#div/0!", "#value!",
-                      "#ref!", "(null)", "\\n"})
+_MARKERS = frozenset({
+    "?", "??", "-", "--", "---", ".", "..", "*", "none", "nil", "missing", "unknown", "unbekannt", "n.a.", "n. a.", "n/a", "<na>",
+    "#n/a", "na", "nan", "null", "(null)", "not available", "k.a.", "k. a.", "inf", "-inf", "+inf", "infinity", "#div/0!", "#value!",
+    "#ref!"})
 
 
 @dataclass

@@ -64,7 +64,8 @@ def target_column(place: str, words: pd.Series, form: TableFormat) -> TargetColu
         missing_words = list(dict.fromkeys(known[~is_number]))
         wrong = [word for word in missing_words if not is_marker(word)]
         if wrong:
-            raise UsageError(f"{place}: the target {name!r} holds numbers, but {int((~is_number).sum())} of {len(known)} cells are none, "
+            raise UsageError(f"{place}: the target {name!r} holds numbers, but {int((~is_number).sum())} of {len(known)} cells "
+                             "are none, "
                              f"e.g. {wrong[0]!r}. Correct them, or empty them: rows without target are left out.")
         known = known[is_number]
     if known.nunique() < 2:
@@ -99,7 +100,8 @@ def split_of(place: str, known: pd.Series, *, task: str) -> tuple[float, int, np
     counts = known.value_counts()
     rare = [str(name) for name in counts.index[counts < 2]] if task == "classification" else []
     raise UsageError(f"{place}: {len(words)} rows cannot be split into training and validation rows"
-                     + (f" so that every class is trained: {len(rare)} classes have a single row, e.g. {rare[0]!r}" if rare else "")
+                     + (f" so that every class is trained: {len(rare)} classes have a single row, e.g. "
+                        f"{rare[0]!r}" if rare else "")
                      + ". Add rows" + (", or join rare classes." if rare else "."))
 
 

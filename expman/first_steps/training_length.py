@@ -7,7 +7,7 @@ from dataclasses import dataclass
 _BATCHES_AN_EPOCH = 10  # about, of small data
 _STEPS = 1500  # about, in all
 _LEAST_EPOCHS, _MOST_EPOCHS = 5, 40
-_DECAYS = (0.998, 0.99, 0.98, 0.95, 0.9)
+_DECAYS = (0.998, 0.99, 0.98, 0.95, 0.9, 0.8, 0.6, 0.4)
 
 
 @dataclass(frozen=True, kw_only=True)

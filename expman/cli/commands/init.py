@@ -28,12 +28,14 @@ def _error_in(options: Namespace) -> str | None:
 
 
 COMMAND = Command(
-    Flag("init", "write settings, model and README of a first experiment into the new folder NAME; without NAME: list the examples",
+    Flag("init", "write settings, model and README of a first experiment into the new folder NAME; without NAME: list the "
+                 "examples",
          parsing={"metavar": "NAME", "nargs": "?", "const": ""}),
     run, position=5, synopsis="--init NAME [--like EXAMPLE]", summary="write a first experiment, for your own data, too",
     optional=[
         Flag("like", "the example, or the kind of your data; without it the example NAME",
              because="it names what the new folder is made from", parsing={"metavar": "EXAMPLE"}),
         DATA.used_to("your data, at which --like KIND looks"),
-        Flag("target", "the column to predict, of a table", because="it names a column of --data", parsing={"metavar": "COLUMN"})],
+        Flag("target", "the column to predict, of a table", because="it names a column of "
+                                                                    "--data", parsing={"metavar": "COLUMN"})],
     error_in=_error_in)

@@ -20,7 +20,8 @@ def look(data: Path, target: str | None) -> Found:
     cells, form = read_csv_files(data)
     columns = list(cells.frame)
     if target is None:
-        raise UsageError(f"--like tabular needs --target COLUMN, the column to predict. {data} has: {', '.join(map(repr, columns))}.")
+        raise UsageError(f"--like tabular needs --target COLUMN, the column to predict. {data} has: "
+                         f"{', '.join(map(repr, columns))}.")
     target = existing_column("--target", target, columns)
     place = f"--data {data}"
     chosen = target_column(place, cells.frame[target], form)
@@ -34,11 +35,12 @@ def look(data: Path, target: str | None) -> Found:
                          + "; ".join(f"{name!r}: {reason}" for name, reason in arguments.reasons.items()) + ".")
     length = training_length(len(training_rows), largest_batch=256)
     num_steps = length.num_epochs * -(-len(training_rows) // length.batch_size)
-    values = {"data_path": python_path(data), "target": chosen, "split": split, "seed": seed, "length": length,
-              "arguments": {**format_arguments(form, names=("delimiter", "decimal", "encoding")), **arguments.as_keywords()},
-              "reasons": arguments.reasons, "num_rows": len(cells.frame), "num_columns": len(columns), "num_files": len(cells.paths)}
-    return Found(sentences=_sentences(values, format_sentence(form)), decisions=_decisions(chosen, arguments.reasons), values=values,
-                 zoo_model="table_network", seconds=_START_SECONDS + _SECONDS_A_STEP * num_steps)
+    values = {
+        "data_path": python_path(data), "target": chosen, "split": split, "seed": seed, "length": length,
+        "arguments": {**format_arguments(form, names=("delimiter", "decimal", "encoding")), **arguments.as_keywords()},
+        "reasons": arguments.reasons, "num_rows": len(cells.frame), "num_columns": len(columns), "num_files": len(cells.paths)}
+    return Found(sentences=_sentences(values, format_sentence(form)), decisions=_decisions(chosen, arguments.reasons),
+                 values=values, zoo_model="table_network", seconds=_START_SECONDS + _SECONDS_A_STEP * num_steps)
 
 
 def _sentences(values: dict, written: str) -> list[str]:
@@ -52,7 +54,8 @@ def _sentences(values: dict, written: str) -> list[str]:
 def _decisions(target: TargetColumn, reasons: dict[str, str]) -> list[str]:
     decisions = [f"`split`: {_SPLIT_QUESTION}"]
     if not target.is_sure:
-        decisions.append('`task`: the target holds few different whole numbers, taken for classes. Are they amounts? Then "regression".')
+        decisions.append('`task`: the target holds few different whole numbers, taken for classes. Are they amounts? Then '
+                         '"regression".')
     if target.num_missing:
         decisions.append(f"`rows_without_target`: {target.num_missing} rows without target are left out.")
     return decisions + [f"column {name!r}: {reason}." for name, reason in reasons.items()]
