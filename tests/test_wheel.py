@@ -160,3 +160,22 @@ def test_a_program_of_ones_own_trains(package, folder):
             "print(result['status'], result['last_exported_model'])")
     done = package.run("python", "-c", code, cwd=folder)
     assert done.returncode == 0 and "ok /" in done.stdout, done.stderr
+
+
+def test_a_first_experiment_by_its_name_is_written_and_trained_from_an_empty_folder(package, tmp_path):
+    done = package.run("experiments_manager", "--init", "digits", cwd=tmp_path)
+    assert done.returncode == 0 and "next: experiments_manager --check" in done.stdout, done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["digits"]
+    settings = tmp_path / "digits" / "mysettings.py"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("nbEpoch = 30", "nbEpoch = 3"), encoding="utf-8")
+    done = package.run("experiments_manager", "--usersettings", "digits/mysettings.py", cwd=tmp_path)
+    assert done.returncode == 0 and "newest export: " in done.stdout, done.stderr
+
+
+def test_a_first_experiment_on_data_of_ones_own_passes_the_check(package, tmp_path):
+    rows = "".join(f"{row},{'ab'[row % 2]},{row % 2 + row / 100}\n" for row in range(60))
+    (tmp_path / "data.csv").write_text(f"x,kind,y\n{rows}", encoding="utf-8")
+    done = package.run("experiments_manager", "--init", "mine", "--like", "tabular", "--data", "data.csv", "--target", "y", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = package.run("experiments_manager", "--check", "--usersettings", "mine/mysettings.py", cwd=tmp_path)
+    assert done.returncode == 0 and re.search(r"all \d+ checks passed", done.stdout), done.stdout + done.stderr

@@ -104,7 +104,7 @@ def _delimiter_and_encoding(path: Path) -> tuple[str, str]:
         raise ValueError(f"{path} is empty. Its first line must name the columns, the others are the rows.")
     encoding = _encoding(path, beginning)
     lines = beginning.decode(encoding, errors="ignore").splitlines()[:_LOOKED_AT_LINES]
-    return max(_DELIMITERS, key=lambda mark: _num_fitting_columns(lines, mark)), encoding
+    return max(_DELIMITERS, key=lambda mark: (_num_fitting_columns(lines, mark), lines[0].count(mark))), encoding
 
 
 def _encoding(path: Path, beginning: bytes) -> str:
@@ -124,11 +124,11 @@ def _encoding(path: Path, beginning: bytes) -> str:
 
 
 def _num_fitting_columns(lines: Sequence[str], delimiter: str) -> int:
-    """Returns the number of columns, 0 when most lines do not have as many as the first."""
+    """Returns the number of columns, 0 for a single one or when most lines do not have as many as the first."""
     widths = [len(row) for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter, skipinitialspace=True) if row]
     if not widths or widths.count(widths[0]) < _LEAST_FITTING_SHARE * len(widths):
         return 0
-    return widths[0]
+    return widths[0] if widths[0] > 1 else 0
 
 
 def _check_names(data: Path, names: Sequence[str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from expman.installation import program
+from expman.settings.zoo_models import zoo_file
 
 _EXAMPLES = Path(__file__).parent / "examples"  # in a clone a link to its folder of that name
 _SETTINGS, _MODEL = "mysettings.py", "model.py"
@@ -58,7 +60,7 @@ def shipped_examples() -> list[Example]:
 def example_files(example: Example, *, name: str) -> dict[str, str]:
     """Returns the files of a new folder that does what an example does: name → text."""
     text = _with_here(example.text).replace(_DATA, f'"{_data_folder()}/')
-    text = re.sub(r"python experiments_manager\.py", "experiments_manager", text)
+    text = text.replace("python experiments_manager.py", program())
     text = text.replace(f"examples/{example.file.parent.name}/{example.file.name}", f"{name}/{_SETTINGS}")
     text = re.sub(r'^session_name = .*$', f'session_name = "{name}"', text, flags=re.MULTILINE)
     text = re.sub(r'^workingFolder = .*$', 'workingFolder = str(HERE / "experiments")  # the folders of all runs lie here', text,
@@ -68,15 +70,10 @@ def example_files(example: Example, *, name: str) -> dict[str, str]:
     if zoo_model:
         files[_MODEL] = zoo_file(zoo_model.group(1)).read_text(encoding="utf-8")
         text = text.replace(f"{_ZOO}{zoo_model.group(1)}.py", _MODEL)
-    text = text.replace(_ZOO, f"{zoo_file('mlp').parent}/")  # where hparams choose among several
+    # Where hyperparameters choose among models of the zoo, they still do.
+    text = re.sub(rf'^model_file = f"{re.escape(_ZOO)}(.*)\.py"$', r'model_file = f"zoo:\1"', text, flags=re.MULTILINE)
     beside = {file.name: file.read_text(encoding="utf-8") for file in _modules_beside(example.file)}
     return {_SETTINGS: text, **files, **beside}
-
-
-def zoo_file(model: str) -> Path:
-    """Returns the file of a model of the zoo."""
-    spec = importlib.util.find_spec("model_zoo")  # of the clone or installed; imports nothing
-    return Path(spec.submodule_search_locations[0]) / f"{model}.py"
 
 
 def _data_folder() -> Path:

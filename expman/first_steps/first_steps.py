@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from expman.errors import UsageError
-from expman.first_steps.examples import Example, example_files, shipped_examples, zoo_file
+from expman.first_steps.examples import Example, example_files, shipped_examples
 from expman.first_steps.kind import Found, Kind
 from expman.first_steps.kinds import all_kinds
 from expman.first_steps.new_folder import check_name, write_new_folder
 from expman.first_steps.rendering import rendered
+from expman.installation import program
+from expman.settings.zoo_models import zoo_file
 
 _SECONDS_STEP = 5
 
@@ -64,9 +65,9 @@ def choices_text() -> str:
     def line(choice: Kind | Example) -> str:
         return f"  {choice.name:<{width}}  {choice.summary}"
 
-    return "\n".join(["For data of your own: experiments_manager --init NAME --like KIND --data "
+    return "\n".join([f"For data of your own: {program()} --init NAME --like KIND --data "
                       "PATH", *map(line, kinds), "",
-                      "Examples that run as they are: experiments_manager --init NAME --like "
+                      f"Examples that run as they are: {program()} --init NAME --like "
                       "EXAMPLE", *map(line, examples)])
 
 
@@ -93,7 +94,7 @@ def _written_for_data(name: str, kind: Kind, *, data: str | None, target: str | 
     if target is not None and not kind.takes_target:
         raise UsageError(f"--target {target} does not go with --like {kind.name}: it names a column, and there are none.")
     path = Path(data).expanduser()
-    if not os.path.lexists(path):
+    if not path.exists():
         beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         close = difflib.get_close_matches(path.name, beside, n=1)
         hint = f" Did you mean {path.parent / close[0]}?" if close else ""
@@ -102,7 +103,8 @@ def _written_for_data(name: str, kind: Kind, *, data: str | None, target: str | 
         found = kind.look(path, target)
     except PermissionError as error:
         raise UsageError(f"--data {data}: {error.filename or data} may not be read: {error.strerror}.") from error
-    values = {**found.values, "name": name, "data": str(path.absolute()), "seconds": _rounded(found.seconds)}
+    values = {**found.values, "name": name, "data": str(path.absolute()), "seconds": _rounded(found.seconds),
+              "program": program()}
     files = rendered_files(kind, found, values=values)
     first_line = files["mysettings.py"].removeprefix('"""').partition("\n")[0]
     return _written(name, files, title=first_line.removeprefix(f"{name}: "), found=found, seconds=found.seconds)
@@ -119,9 +121,10 @@ def rendered_files(kind: Kind, found: Found, *, values: Mapping[str, Any]) -> di
 
 def _written(name: str, files: dict[str, str], *, title: str, seconds: float, found: Found | None = None) -> FirstSteps:
     sentences, decisions = (found.sentences, found.decisions) if found is not None else ((), ())
-    others = {file: "goes with them" for file in files if file not in ("mysettings.py", "model.py")}
-    readme = rendered("readme", {"name": name, "title": title, "seconds": _rounded(seconds), "sentences": sentences,
-                                 "decisions": decisions, "other_files": others})
+    others = [file for file in files if file not in ("mysettings.py", "model.py")]
+    readme = rendered("readme", {
+        "name": name, "title": title, "program": program(), "seconds": _rounded(seconds), "sentences": sentences,
+        "decisions": decisions, "other_files": others, "has_model": "model.py" in files})
     folder = write_new_folder(name, {**files, **readme})
     return FirstSteps(folder=folder, sentences=[*sentences, *(f"DECIDE {decision}" for decision in decisions)])
 

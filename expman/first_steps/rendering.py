@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def python_path(path: Path) -> str:
 
     What lies below the current folder moves along with it; what lies elsewhere is named in full.
     """
-    full, here = path.absolute(), Path.cwd()
+    full, here = Path(os.path.abspath(path)), Path.cwd()  # without '..', and with links as the user named them
     if full == here:
         return "str(HERE.parent)"
     if full.is_relative_to(here):

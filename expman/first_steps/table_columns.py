@@ -23,10 +23,12 @@ _MOST_ODD_SHARE = 0.2  # of cells that stand for a missing one
 _MOST_ODD_WORDS = 3
 _LEAST_SHARE = 0.5  # of cells of one kind, from which the others are odd ones
 _MOST_CATEGORIES = 20
+_FEW_ROWS = 20  # in which all words may differ by chance
+_LEAST_SHARED = 0.5  # of the rows; below, a word tells one row and no more
 _MARKERS = frozenset({
-    "?", "??", "-", "--", "---", ".", "..", "*", "none", "nil", "missing", "unknown", "unbekannt", "n.a.", "n. a.", "n/a", "<na>",
-    "#n/a", "na", "nan", "null", "(null)", "not available", "k.a.", "k. a.", "inf", "-inf", "+inf", "infinity", "#div/0!", "#value!",
-    "#ref!"})
+    "?", "??", "-", "--", "---", ".", "..", "*", "none", "nil", "missing", "unknown", "unbekannt", "n.a.", "n. a.",
+    "n/a", "<na>", "#n/a", "na", "nan", "null", "(null)", "not available", "k.a.", "k. a.", "inf", "-inf", "+inf", "infinity",
+    "#div/0!", "#value!", "#ref!"})
 
 
 @dataclass
@@ -84,6 +86,34 @@ def foresee(frame: pd.DataFrame, training_rows: np.ndarray, *, target: str, form
         foresight.look_at(name)
     _leave_out_double_names(foresight.arguments, names)
     return foresight.arguments
+
+
+def reasons_left_out(frame: pd.DataFrame, training_rows: np.ndarray, arguments: TableArguments, *, target: str, form: TableFormat
+                     ) -> dict[str, str]:
+    """Returns the columns from which `table` can learn nothing, with the reasons."""
+    reasons = {}
+    for name in frame.columns.drop(target):
+        words = frame[name].iloc[training_rows]
+        known = words[(words != "") & ~words.isin(arguments.missing)]
+        if name in arguments.ignore:
+            reasons[name] = arguments.reasons[name]
+        elif known.empty:
+            reasons[name] = "missing in all training rows"
+        elif known.nunique() == 1 and len(known) == len(words):
+            reasons[name] = f"the same in all training rows: {known.iloc[0]!r}"
+        elif name not in (*arguments.categories, *arguments.dates) and _is_identifier(known, form):
+            reasons[name] = "like an identifier: it tells rows apart and no more"
+    return reasons
+
+
+def _is_identifier(known: pd.Series, form: TableFormat) -> bool:
+    if len(known) < _FEW_ROWS:
+        return False
+    numbers = finite_numbers(known, form)
+    if np.isnan(numbers).any():
+        return bool(known.duplicated(keep=False).mean() < _LEAST_SHARED and not _best_date_format(known)[1].all())
+    is_dense = numbers[-1] - numbers[0] < 3 * len(numbers)
+    return bool((np.diff(numbers) > 0).all() and (numbers % 1 == 0).all() and is_dense)
 
 
 class _Foresight:

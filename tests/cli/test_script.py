@@ -123,7 +123,7 @@ def test_a_command_says_what_it_needs(capsys, command):
     ("--predict_stream 1 --usersettings f", "--predict_stream goes with --predict only: it is the number of samples to send"),
     ("--engine local --usersettings f", "--engine goes with --sweep only: it says where trials run"),
     ("--sweep f --ray_address auto", "--ray_address goes with --engine ray only"),
-    ("--port 1", "one of the arguments --usersettings --check --restart_interrupted"),
+    ("--port 1", "one of the arguments --init --usersettings --check --restart_interrupted"),
     ("--usersettings f --embeded_workers 2", "unrecognized arguments: --embeded_workers 2. Did you mean --embedded_workers?")])
 def test_what_the_message_says(capsys, arguments, message):
     assert message in refusal(capsys, arguments.split())
@@ -162,8 +162,9 @@ def test_a_flag_that_commands_use_otherwise_has_a_line_of_help_for_each(monkeypa
     with pytest.raises(SystemExit):
         experiments_manager.main(["--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert "with --evaluate: passed to the input pipeline instead of raw_data_dir_val; with --try: look at these" in told
-    assert "--data goes with --evaluate or --try only" in refusal(capsys, ["--usersettings", "f", "--data", "x"])
+    assert ("with --init: your data, at which --like KIND looks; with --evaluate: passed to the input pipeline instead of "
+            "raw_data_dir_val; with --try: look at these") in told
+    assert "--data goes with --init or --evaluate or --try only" in refusal(capsys, ["--usersettings", "f", "--data", "x"])
 
 
 def test_a_flag_that_commands_read_otherwise_is_a_mistake_of_the_declarations(monkeypatch):

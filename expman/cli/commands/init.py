@@ -11,13 +11,14 @@ from expman.cli.flags import DATA
 def run(options: Namespace) -> int:
     """Writes the folder, says what was found and what to do next; without a name lists what there is."""
     from expman.first_steps.first_steps import choices_text, write_first_steps
+    from expman.installation import program
     if not options.init:
         print(choices_text())
         return 0
     written = write_first_steps(options.init, like=options.like, data=options.data, target=options.target)
     print("\n".join([*written.sentences, f"written: {', '.join(str(file) for file in sorted(written.folder.iterdir()))}",
-                     f"next: experiments_manager --check --usersettings {written.folder}/mysettings.py",
-                     f"      experiments_manager --usersettings {written.folder}/mysettings.py"]))
+                     f"next: {program()} --check --usersettings {written.folder}/mysettings.py",
+                     f"      {program()} --usersettings {written.folder}/mysettings.py"]))
     return 0
 
 

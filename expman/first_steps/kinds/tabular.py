@@ -8,7 +8,7 @@ from expman.errors import UsageError
 from expman.first_steps.csv_files import existing_column, format_arguments, format_sentence, read_csv_files
 from expman.first_steps.kind import Found, Kind
 from expman.first_steps.rendering import python_path
-from expman.first_steps.table_columns import foresee
+from expman.first_steps.table_columns import foresee, reasons_left_out
 from expman.first_steps.table_target import TargetColumn, split_of, target_column
 from expman.first_steps.training_length import training_length
 
@@ -30,9 +30,10 @@ def look(data: Path, target: str | None) -> Found:
     split, seed, training_rows = split_of(place, frame[target], task=chosen.task)
     arguments = foresee(frame, training_rows, target=target, form=form)
     arguments.missing = [*chosen.missing_words, *arguments.missing]
-    if set(arguments.ignore) >= set(columns) - {target}:
+    left_out = reasons_left_out(frame, training_rows, arguments, target=target, form=form)
+    if len(left_out) == len(columns) - 1:
         raise UsageError(f"{place}: no column is left to learn from: "
-                         + "; ".join(f"{name!r}: {reason}" for name, reason in arguments.reasons.items()) + ".")
+                         + "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items()) + ".")
     length = training_length(len(training_rows), largest_batch=256)
     num_steps = length.num_epochs * -(-len(training_rows) // length.batch_size)
     values = {

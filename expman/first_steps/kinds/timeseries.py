@@ -47,8 +47,9 @@ def look(data: Path, target: str | None) -> Found:
     values = {
         "training_path": python_path(training), "validation_path": python_path(validation or training),
         "has_validation": validation is not None, "is_folder": data.is_dir(), "series": series, "channels": channels,
-        "past": past, "ahead": ahead, "validation_fraction": _VALIDATION_FRACTION, "num_rows": sum(lengths), "num_files": len(lengths),
-        "length": length, "fills": fills, "options": _options(form, missing_words, has_missing=fills is not None),
+        "past": past, "ahead": ahead, "validation_fraction": _VALIDATION_FRACTION, "num_rows": sum(lengths),
+        "num_files": len(lengths), "length": length, "fills": fills,
+        "options": _options(form, missing_words, has_missing=fills is not None),
         "means": [_rounded(np.nanmean(numbers[name])) for name in channels],
         "deviations": [_rounded(np.nanstd(numbers[name])) or 1.0 for name in channels]}
     return Found(sentences=_sentences(values, format_sentence(form)), decisions=_decisions(values, numbers), values=values,
