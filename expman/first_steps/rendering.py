@@ -60,7 +60,7 @@ def python_path(path: Path) -> str:
 
     What lies below the current folder moves along with it; what lies elsewhere is named in full.
     """
-    full, here = Path(os.path.abspath(path)), Path.cwd()  # without '..', and with links as the user named them
+    full, here = Path(os.path.normpath(path.absolute())), Path.cwd()  # without '..', and with links as the user named them
     if full == here:
         return "str(HERE.parent)"
     if full.is_relative_to(here):

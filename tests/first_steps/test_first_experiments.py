@@ -22,7 +22,8 @@ WRITERS = {
     "texts.csv": first_data.write_texts, "uneven": first_data.write_uneven_images, "split": first_data.write_split_images,
     "masks": first_data.write_masks}
 CASES = [("tabular", "german.csv", "Preis (€)"), ("csv", "churn.csv", "churn"), ("images", "uneven", None),
-         ("images", "split", None), ("timeseries", "series.csv", "Temp in °C"), ("segmentation", "masks", None), ("text", "texts.csv", "Laune")]
+         ("images", "split", None), ("timeseries", "series.csv", "Temp in °C"), ("segmentation", "masks", None),
+         ("text", "texts.csv", "Laune")]
 
 
 def first_steps(folder: Path, monkeypatch, like: str, data: str, target: str | None) -> FirstSteps:
