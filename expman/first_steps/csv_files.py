@@ -138,8 +138,7 @@ def _check_names(data: Path, names: Sequence[str]) -> None:
     values = [name for name in names if re.fullmatch(rf"[+-]?\d+|{_WITH_POINT}|{_WITH_COMMA}", name)]
     if len(values) > len(names) / 2:
         raise UsageError(f"--data {data}: the first line seems to hold values, such as {values[0]!r}. Write a line above it "
-                         "that names the "
-                         "columns.")
+                         "that names the columns.")
 
 
 def _decimal(frame: pd.DataFrame) -> str:

@@ -52,8 +52,7 @@ def write_first_steps(name: str, *, like: str | None = None, data: str | None = 
         if data is not None or target is not None:
             option = "--data" if data is not None else "--target"
             raise UsageError(f"--like {chosen.name} is an example that brings its own data: {option} does not go with it. For "
-                             "data of your "
-                             f"own: --like {'|'.join(kind.name for kind in all_kinds())}.")
+                             f"data of your own: --like {'|'.join(kind.name for kind in all_kinds())}.")
         return _written(name, example_files(chosen, name=name), title=chosen.summary, seconds=chosen.seconds)
     return _written_for_data(name, chosen, data=data, target=target)
 
@@ -61,14 +60,13 @@ def write_first_steps(name: str, *, like: str | None = None, data: str | None = 
 def choices_text() -> str:
     """Returns the kinds and examples that `--like` takes, one a line."""
     kinds, examples = all_kinds(), shipped_examples()
-    width = max(len(choice.name) for choice in (*kinds, *examples))
+    width = max(len(name) for name in (*(kind.name for kind in kinds), *(example.name for example in examples)))
+
     def line(choice: Kind | Example) -> str:
         return f"  {choice.name:<{width}}  {choice.summary}"
 
-    return "\n".join([f"For data of your own: {program()} --init NAME --like KIND --data "
-                      "PATH", *map(line, kinds), "",
-                      f"Examples that run as they are: {program()} --init NAME --like "
-                      "EXAMPLE", *map(line, examples)])
+    return "\n".join([f"For data of your own: {program()} --init NAME --like KIND --data PATH", *map(line, kinds), "",
+                      f"Examples that run as they are: {program()} --init NAME --like EXAMPLE", *map(line, examples)])
 
 
 def _chosen(name: str, like: str | None, *, data: str | None) -> Kind | Example:

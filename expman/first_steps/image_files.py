@@ -109,8 +109,8 @@ def look_at_images(option: str, files: Sequence[Path]) -> ImageLook:
         largest_met = max(largest_met, image.max())
         first_of_type.setdefault(str(image.dtype), file)
     if not sizes:
-        file, reason = next(iter(unreadable.items()))
-        raise UsageError(f"{option}: none of the images can be read, e.g. {file}: {reason}.")
+        unread, reason = next(iter(unreadable.items()))
+        raise UsageError(f"{option}: none of the images can be read, e.g. {unread}: {reason}.")
     if len(first_of_type) > 1:
         raise UsageError(f"{option}: the images are of several types: "
                          + ", ".join(f"{dtype} ({path})" for dtype, path in first_of_type.items())

@@ -23,17 +23,14 @@ def check_name(name: str) -> None:
     """
     if "/" in name.rstrip("/") or name in (".", ".."):
         raise UsageError(f"--init {name}: the new folder lies in the current one, and NAME is only its name. Go where it is to "
-                         "be "
-                         f"first: cd {Path(name).parent}")
+                         f"be first: cd {Path(name).parent}")
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-")[:_LONGEST_NAME] or "my_experiment"
         raise UsageError(f"--init {name!r}: the name must be made of the letters A to Z, digits, '_', '-' and '.', begin with a "
-                         "letter or "
-                         f"digit, and have at most {_LONGEST_NAME} characters. Take for example {plain}.")
+                         f"letter or digit, and have at most {_LONGEST_NAME} characters. Take for example {plain}.")
     if os.path.lexists(name):
         raise UsageError(f"--init {name}: {name} is there already, and nothing of yours is overwritten. Take another name, or "
-                         "move it "
-                         f"away first: mv {name} {name}_old")
+                         f"move it away first: mv {name} {name}_old")
 
 
 def write_new_folder(name: str, files: Mapping[str, str]) -> Path:
@@ -60,8 +57,7 @@ def write_new_folder(name: str, files: Mapping[str, str]) -> Path:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
         raise UsageError(f"--init {name}: the folder {Path.cwd() / name} cannot be written: {error.strerror or error}. Go to a "
-                         "folder "
-                         "in which you may write, with room on its disk.") from error
+                         "folder in which you may write, with room on its disk.") from error
     return Path(name)
 
 

@@ -65,8 +65,7 @@ def target_column(place: str, words: pd.Series, form: TableFormat) -> TargetColu
         wrong = [word for word in missing_words if not is_marker(word)]
         if wrong:
             raise UsageError(f"{place}: the target {name!r} holds numbers, but {int((~is_number).sum())} of {len(known)} cells "
-                             "are none, "
-                             f"e.g. {wrong[0]!r}. Correct them, or empty them: rows without target are left out.")
+                             f"are none, e.g. {wrong[0]!r}. Correct them, or empty them: rows without target are left out.")
         known = known[is_number]
     if known.nunique() < 2:
         value = f"is {known.iloc[0]!r} in all rows" if len(known) else "is missing in all rows"

@@ -56,13 +56,11 @@ def _classes(folder: Path, files: list[Path]) -> Counter[str]:
     loose = [file for file in files if file.parent == folder]
     if loose:
         raise UsageError(f"--data {folder}: {len(loose)} images, such as {loose[0].name}, lie in no folder of a class. Move "
-                         "them into folders "
-                         f"named after the classes: {folder}/CLASS/{loose[0].name}.")
+                         f"them into folders named after the classes: {folder}/CLASS/{loose[0].name}.")
     classes = Counter(file.parent.name for file in files)
     if len(classes) < 2:
         raise UsageError(f"--data {folder}: all {len(files)} images lie in one folder, '{next(iter(classes))}': with a single "
-                         "class there is "
-                         "nothing to tell apart. Add a folder with images of what it is not.")
+                         "class there is nothing to tell apart. Add a folder with images of what it is not.")
     if len(files) < 2 * len(classes):
         raise UsageError(f"--data {folder}: {len(files)} images of {len(classes)} classes are too few. Each class needs several.")
     return classes
@@ -90,13 +88,11 @@ def _decisions(classes: Counter[str], found: ImageLook, size: tuple[int, int], v
                          "less.")
     if validation is None:
         decisions.append(f"each {_VALIDATED_EACH}th image of the sorted list validates; images of one series belong into one "
-                         "part: make folders "
-                         "train/ and val/.")
+                         "part: make folders train/ and val/.")
     if found.unreadable:
         file, reason = next(iter(found.unreadable.items()))
         decisions.append(f"`on_unreadable_file`: {len(found.unreadable)} of the images that were looked at cannot be read and "
-                         "are left out, "
-                         f"e.g. {Path(file).name}: {reason}.")
+                         f"are left out, e.g. {Path(file).name}: {reason}.")
     if max(classes.values()) > 3 * min(classes.values()):
         decisions.append('`class_weights`: the classes differ much in their numbers; "balanced" makes each count as much.')
     return decisions

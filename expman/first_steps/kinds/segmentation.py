@@ -58,8 +58,7 @@ def look(data: Path, target: str | None) -> Found:
         raise UsageError(f"{place}: there is a single image. One to train on and one to validate on are needed at least.")
     if validation is not None and training.names != validation.names:
         raise UsageError(f"{place}: the folders of images and label maps are {' and '.join(training.names)} in "
-                         f"{training_folder}, "
-                         f"{' and '.join(validation.names)} in {validation_folder}. Name them alike.")
+                         f"{training_folder}, {' and '.join(validation.names)} in {validation_folder}. Name them alike.")
     raw_files = [*training.raw_files, *(validation.raw_files if validation else ())]
     label_files = [*training.label_files, *(validation.label_files if validation else ())]
     images = _look_at_images(place, raw_files)
@@ -85,12 +84,10 @@ def _look_at_images(place: str, files: Sequence[Path]) -> ImageLook:
     if images.unreadable:
         file, reason = next(iter(images.unreadable.items()))
         raise UsageError(f"{place}: {len(images.unreadable)} images cannot be read, e.g. {file}: {reason}. Remove them with "
-                         "their "
-                         "label maps.")
+                         "their label maps.")
     if len(images.bands) > 1:
         raise UsageError(f"{place}: the images have {' and '.join(map(str, sorted(images.bands)))} bands. Convert them to grey "
-                         "(1) "
-                         "or colour (3) alike.")
+                         "(1) or colour (3) alike.")
     return images
 
 
@@ -100,8 +97,7 @@ def _patch(place: str, images: ImageLook) -> int:
     patch = min(_LARGEST_PATCH, smallest // _PATCH_STEP * _PATCH_STEP)
     if patch < _LEAST_PATCH:
         raise UsageError(f"{place}: the smallest image has a side of {smallest} pixels; at least {_LEAST_PATCH} are needed. "
-                         "Leave "
-                         "it out.")
+                         "Leave it out.")
     return patch
 
 
@@ -127,8 +123,7 @@ def _part(folder: Path) -> Part:
         raise UsageError(f"--data {folder}: {error}") from error
     if paired != [str(file) for file in label_files]:
         raise UsageError(f"--data {folder}: sorted by name, images and label maps come in different orders, e.g. "
-                         f"{raw_files[0].name} and "
-                         f"{label_files[0].name}. Give the label maps the names of the images.")
+                         f"{raw_files[0].name} and {label_files[0].name}. Give the label maps the names of the images.")
     return Part(names=(raw.name, labels.name), raw_files=raw_files, label_files=label_files)
 
 
@@ -148,20 +143,17 @@ def _label_values(place: str, raw_files: Sequence[Path], label_files: Sequence[P
             raise UsageError(f"{place}: {file} cannot be read: {error}.") from error
         if labels.shape[-1] > 1:
             raise UsageError(f"{place}: the label map {file} has {labels.shape[-1]} bands. Label maps have one, which holds the "
-                             "class of each "
-                             "pixel: 0, 1, 2 … Convert colours to such numbers.")
+                             "class of each pixel: 0, 1, 2 … Convert colours to such numbers.")
         if labels.shape[:2] != image.shape[:2]:
             raise UsageError(f"{place}: {file} has {labels.shape[0]} × {labels.shape[1]} pixels, its image {image.shape[0]} × "
                              f"{image.shape[1]}. Both must have the same size.")
         counts.update(map(int, np.unique(labels)))
     if len(counts) < 2:
         raise UsageError(f"{place}: all label maps hold the value {next(iter(counts))} only: with a single class there is "
-                         "nothing to tell "
-                         "apart.")
+                         "nothing to tell apart.")
     if len(counts) > _MOST_CLASSES:
         raise UsageError(f"{place}: the label maps hold {len(counts)} different values, which are no classes. Are they in JPEG, "
-                         "which changes "
-                         "values, or are they grey pictures? Write one number a class, in PNG.")
+                         "which changes values, or are they grey pictures? Write one number a class, in PNG.")
     return sorted(counts)
 
 

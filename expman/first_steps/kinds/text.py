@@ -55,8 +55,7 @@ def _text_column(place: str, frame: pd.DataFrame) -> tuple[str, float]:
     name = max(num_words, key=lambda column: num_words[column])
     if num_words[name] < _LEAST_WORDS:
         raise UsageError(f"{place}: no column holds texts: {name!r} has {num_words[name]:.1f} words a cell on average. For "
-                         "words, numbers and "
-                         "dates: --like tabular.")
+                         "words, numbers and dates: --like tabular.")
     return name, num_words[name]
 
 

@@ -82,8 +82,7 @@ def _series(place: str, target: str | None, numbers: dict[str, np.ndarray], fram
     if target is None:
         if len(numbers) > 1:
             raise UsageError(f"--like timeseries needs --target COLUMN, the series to forecast. {place} has the columns of "
-                             "numbers "
-                             f"{', '.join(map(repr, numbers))}.")
+                             f"numbers {', '.join(map(repr, numbers))}.")
         return next(iter(numbers))
     existing_column("--target", target, list(frame))
     if target not in numbers:
@@ -100,19 +99,17 @@ def _lengths(cells: TableCells) -> list[int]:
 
 def _window(place: str, lengths: list[int], *, is_split: bool) -> tuple[int, int]:
     """Returns how many rows of the past forecast how many ahead: as many as the shortest file has room for."""
-    past = _PAST_STEPS
+    past, ahead, needed = _PAST_STEPS, 1, 0.0
     while past >= _LEAST_PAST_STEPS:
         ahead = max(1, past // _AHEAD_FRACTION)
-        window = past + ahead
-        needed = window - 1 + _LEAST_WINDOWS
-        if is_split:  # windows of both parts, none of which has a row of the other's future
-            needed = 2 * (window - 1) + _LEAST_WINDOWS / _VALIDATION_FRACTION
+        overlap = past + ahead - 1
+        # Windows of both parts, none of which has a row of the other's future.
+        needed = 2 * overlap + _LEAST_WINDOWS / _VALIDATION_FRACTION if is_split else overlap + _LEAST_WINDOWS
         if min(lengths) >= needed:
             return past, ahead
         past //= 2
-    raise UsageError(f"{place}: the shortest of {len(lengths)} series has {min(lengths)} rows, too few to learn from and to "
-                     "measure on. At "
-                     "least 70 are needed; join files that belong together, or leave short ones out.")
+    raise UsageError(f"{place}: the shortest of {len(lengths)} series has {min(lengths)} rows, too few to learn from and to measure "
+                     f"on. At least {needed:.0f} are needed; join files that belong together, or leave short ones out.")
 
 
 def _fills(numbers: dict[str, np.ndarray], channels: list[str]) -> list[float] | None:
