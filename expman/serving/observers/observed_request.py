@@ -45,10 +45,11 @@ class ObservedRequest:
     request: Message | None = None
     response: Message | None = None
     outputs: Mapping[str, np.ndarray] = _NOTHING
-    code: Code | None = None
+    code: Code = Code.UNKNOWN
     message: str = ""
     seconds: float = 0.0
 
+    _has_ended = False
     _signature_name: str | None = None
     _feeds: Mapping[str, np.ndarray] = _NOTHING
     _tensor_names: Mapping[str, str] = MappingProxyType({})
@@ -88,17 +89,18 @@ class ObservedRequest:
 
     def note_outputs(self, outputs: Mapping[str, np.ndarray]) -> None:
         """Tells what Predict answers; without effect when the request has ended, since nobody waited so long."""
-        if self.code is None:
+        if not self._has_ended:
             self.outputs = outputs
 
     def note_response(self, response: Message) -> None:
         """Tells what any other method answers."""
-        if self.code is None:
+        if not self._has_ended:
             self.response = response
 
     def end(self, code: Code, message: str = "") -> None:
         """Ends the request; only the first end counts."""
-        if self.code is None:
+        if not self._has_ended:
+            self._has_ended = True
             self.seconds = time.perf_counter() - self._started
             self.code, self.message = code, message
             self._tell(self)

@@ -22,6 +22,7 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from expman.serving.observers.observed_request import ObservedRequest
+from expman.serving.observers.observers import Page
 from expman.wire.status import Code
 
 _COUNT = ":tensorflow:serving:request_count"
@@ -53,8 +54,8 @@ class RequestMetrics:
 
     def __init__(self, *, path: str, folder: Path | None = None, worker_number: int = 0) -> None:
         self._path = path
-        self._own_folder = Path(tempfile.mkdtemp(prefix="expman_metrics_")) if folder is None else None
-        self._folder = folder or self._own_folder
+        self._owns_folder = folder is None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="expman_metrics_"))
         self._counters = _opened(self._folder / f"counter_worker{worker_number}.db")
         self._histograms = _opened(self._folder / f"histogram_worker{worker_number}.db")
         self._lock = threading.Lock()  # Guards what follows, and the files.
@@ -71,7 +72,7 @@ class RequestMetrics:
                 histogram = self._latencies.get((request.model, request.method, request.entrypoint))
                 (histogram or self._new_histogram(request)).add(request.seconds * 1e6)
 
-    def pages(self) -> dict[str, object]:
+    def pages(self) -> dict[str, Page]:
         """Returns the page for Prometheus."""
         return {self._path: self.page}
 
@@ -91,8 +92,8 @@ class RequestMetrics:
         with self._lock:
             self._counters.close()
             self._histograms.close()
-        if self._own_folder is not None:
-            shutil.rmtree(self._own_folder)
+        if self._owns_folder:
+            shutil.rmtree(self._folder)
 
     def _new_count(self, request: ObservedRequest) -> _Number:
         model, code = request.model, request.code

@@ -50,6 +50,7 @@ class JsonApi:
                 ) -> bytes:
         """Runs a signature on the arrays of the body."""
         prepared = self._prepared(path, parse_object(body), predict_inputs, observed)
+        assert prepared is not None  # Other than `predict_inputs_or_none`, `predict_inputs` raises.
         try:
             outputs = prepared.run(timeout_seconds=timeout_seconds)
         finally:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
+from typing import TypeVar
 
 from aiohttp import hdrs, web
 
@@ -39,6 +40,7 @@ _JSON = "application/json"
 # So much is taken for sending without a wait when nothing else waits: asyncio's limit is twice as high.
 _SMALL_ANSWER_BYTES = 2**15
 
+_Result = TypeVar("_Result")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -156,7 +158,7 @@ class RestApp:
             return _json_response(200, await self._in_reporter(tell, model))
         return await self._infer(request, model)
 
-    async def _in_reporter(self, function: Callable, *arguments: object) -> object:
+    async def _in_reporter(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._reporters, function, *arguments)
 
     def _is_ready(self) -> bool:

@@ -34,6 +34,7 @@ from expman.serving.observers.observers import Observers
 from expman.serving.server_options import ServerOptions
 from expman.wire.status import Code
 from tests.support.noted_requests import NotedRequests
+from tests.support.project import ROOT
 from tests.support.rest_client import predict, rest
 from tests.support.serving_models import (
     OfficialClient,
@@ -344,3 +345,16 @@ def test_request_ends_once() -> None:
     request.note_outputs({"y": _X})
     request.end(Code.OK)
     assert told == [request] and (request.code, request.outputs) == (Code.DEADLINE_EXCEEDED, {})
+
+
+def test_example_of_the_docs_is_told_and_shows_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/serving.md").read_text(encoding="utf-8").partition("## Observers")[2]
+    (tmp_path / "slow_requests.py").write_text(text.partition("```python\n")[2].partition("```")[0], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    save_slow_model(tmp_path / "m" / "1")
+    inputs = {"seconds": np.float64(1.1), "started": str(tmp_path / "started").encode()}
+    with running_endpoints(tmp_path / "m", rest_port=0, observers=["slow_requests:SlowRequests"]) as endpoints, \
+            OfficialClient(endpoints.grpc_port) as client:
+        client.predict(inputs)
+        client.predict({**inputs, "seconds": np.float64(0)})
+        assert rest(endpoints.rest_port, "GET", "/slow").body == b"1"
