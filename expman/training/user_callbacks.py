@@ -10,7 +10,7 @@ import keras
 
 from expman.errors import UserCodeError
 from expman.settings.loading import Settings
-from expman.training.callbacks.callback_state import CallbackState
+from expman.training.callback_state import CallbackState
 from expman.training.steps.optimizer_group import has_schedule, members_of
 from expman.training.steps.weights_averaging import innermost
 

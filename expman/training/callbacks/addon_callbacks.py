@@ -15,7 +15,7 @@ import tensorflow as tf
 from expman.errors import ExperimentFolderError
 from expman.records.experiment_folder import read_json, write_json
 from expman.settings.user_module import user_code
-from expman.training.callbacks.callback_state import CallbackState
+from expman.training.callback_state import CallbackState
 from expman.training.progress import TrainingProgress
 
 _LOGGER = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from expman.training.callbacks.plain_values import NotPlainError, from_json, to_json
+from expman.training.plain_values import NotPlainError, from_json, to_json
 
 _OF_KERAS = ("_model", "params")  # set by `fit`
 _CODE = (types.ModuleType, np.ufunc, logging.Logger, pathlib.PurePath, tf.data.Dataset, tf.DType)
