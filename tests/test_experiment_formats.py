@@ -20,6 +20,7 @@ from expman.records.experiment_folder import ExperimentFolder
 from expman.settings.contract import default_settings
 from expman.tracking.run_content import RunContent
 from tests.support.project import ROOT
+from tests.support.sweep_files import read_trials, write_sweep
 
 FORMAT_1 = ROOT / "tests" / "data" / "experiment_format_1"
 KINDS = ("format 1", "older than the numbers")
@@ -27,13 +28,17 @@ YOUNGER_PARTS = ("format", "user_files", "data_statistics", "baseline")
 
 
 def copy_of(kind, parent):
-    """A folder that can be changed; one older than the numbers lacks the number and each setting that has a default."""
+    """A folder that can be changed."""
     folder = Path(shutil.copytree(FORMAT_1, parent / kind.replace(" ", "_")))
     if kind != "format 1":
-        change_identity(folder, lambda identity: {
-            **{name: value for name, value in identity.items() if name not in YOUNGER_PARTS},
-            "settings": {name: value for name, value in identity["settings"].items() if name not in default_settings()}})
+        change_identity(folder, older)
     return folder
+
+
+def older(identity):
+    """The content of an `experiment.json` from before the numbers, which lacks each setting that has a default."""
+    return {**{name: value for name, value in identity.items() if name not in YOUNGER_PARTS},
+            "settings": {name: value for name, value in identity["settings"].items() if name not in default_settings()}}
 
 
 def change_identity(folder, change):
@@ -132,3 +137,19 @@ def test_comparisons_and_reports_say_of_it_what_is_wrong(tmp_path, capsys, comma
     assert manager(command, folder) == 0
     page = folder / "report.html"
     assert "has format 2" in capsys.readouterr().out + (page.read_text() if page.exists() else "")
+
+
+def test_a_sweep_goes_on_with_a_trial_of_an_older_folder(tmp_path):
+    sweep_file = write_sweep(tmp_path, ("max_trials = 4", "max_trials = 1"))
+    assert manager("--sweep", sweep_file) == 0
+    trial, = read_trials(tmp_path)
+    folder = trial.pop("folder")
+    (folder / "trial.json").write_text(json.dumps({**trial, "status": "running", "value": None}))
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**state, "status": "training"}))
+    change_identity(folder, older)
+    assert manager("--sweep", sweep_file) == 0
+    again, = read_trials(tmp_path)
+    assert (again["status"], again["number"], again["folder"]) == ("finished", 1, folder)
+    assert again["value"] == pytest.approx(trial["value"])
+    assert json.loads((folder / "experiment.json").read_text())["format"] == 1
