@@ -1,1 +1,1 @@
-"""Exports the model in memory as versioned SavedModels that are ready to serve, verified before they are published."""
+"""Builds what an experiment serves, and exports it as versions that are verified before they are published, in any of the formats."""
