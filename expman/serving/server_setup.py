@@ -49,7 +49,7 @@ def server_options(flags: Mapping[str, Any]) -> ServerOptions:
         load_retry_seconds=max(0.0, flags["load_retry_interval_micros"] / 1e6), warms_up=flags["enable_model_warmup"],
         warm_up_iterations=max(1, flags["num_request_iterations_for_warmup"]), shares_port=flags["is_worker"],
         metrics_folder=inherited_metrics_folder() if flags["is_worker"] else None, worker_number=flags["worker_number"],
-        observers=[name.strip() for name in flags["observers"].split(",") if name.strip()])
+        observers=tuple(name.strip() for name in flags["observers"].split(",") if name.strip()))
 
 
 def _check_ports(flags: Mapping[str, Any]) -> None:
