@@ -9,9 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from expman.errors import ServingError
+
 # Read by prometheus_client when it is imported; what other observers count with it lands there, too.
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _PREFIX = "expman_metrics_"
+
+
+def new_metrics_folder() -> Path:
+    """Makes a folder for the counters of a server.
+
+    Raises:
+        ServingError: that is impossible where temporary files belong.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix=_PREFIX))
+    except OSError as error:
+        raise ServingError(f"cannot make a temporary folder for Prometheus' counters: {error}. Let TMPDIR name a folder that can "
+                           "be written, or leave out --monitoring_config_file.") from error
 
 
 @contextmanager
@@ -21,7 +36,7 @@ def shared_metrics_folder() -> Iterator[Path]:
     One that the environment names already is not used: it is another program's, whose counters would be mixed with these.
     """
     previous = os.environ.get(FOLDER_VARIABLE)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    folder = new_metrics_folder()
     os.environ[FOLDER_VARIABLE] = str(folder)
     try:
         yield folder

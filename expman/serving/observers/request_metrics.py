@@ -11,7 +11,6 @@ from __future__ import annotations
 import bisect
 import re
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from expman.serving.observers.metrics_folder import new_metrics_folder
 from expman.serving.observers.observed_request import ObservedRequest
 from expman.serving.observers.observers import Page
 from expman.wire.status import Code
@@ -55,7 +55,7 @@ class RequestMetrics:
     def __init__(self, *, path: str, folder: Path | None = None, worker_number: int = 0) -> None:
         self._path = path
         self._owns_folder = folder is None
-        self._folder = folder or Path(tempfile.mkdtemp(prefix="expman_metrics_"))
+        self._folder = folder or new_metrics_folder()
         self._counters = _opened(self._folder / f"counter_worker{worker_number}.db")
         self._histograms = _opened(self._folder / f"histogram_worker{worker_number}.db")
         self._lock = threading.Lock()  # Guards what follows, and the files.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from expman.errors import ServingError
 from expman.serving.observers.observed_request import ObservedRequest
 from expman.serving.observers.request_metrics import RequestMetrics
 from expman.wire.status import Code
@@ -117,6 +118,12 @@ def test_worker_in_the_place_of_a_dead_one_counts_on(tmp_path: Path) -> None:
     page = scraped(worker.page()[1])
     assert page[_COUNT, "m", "OK"] == page[(f"{_LATENCY}_count", *_OF_M)] == 6
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_folder_that_cannot_be_made_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(ServingError, match="cannot make a temporary folder .* Let TMPDIR name a folder"):
+        RequestMetrics(path="/metrics")
 
 
 def test_server_alone_removes_its_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
