@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Prepares the tests for several workers."""
     if config.getoption("loadgroup", False):
         group_and_order(items)
+
+
+def pytest_collection_finish() -> None:
+    """Keeps the garbage collector from what all tests share: each training makes it look at all else there is."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

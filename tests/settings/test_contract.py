@@ -10,6 +10,7 @@ import pytest
 import experiments_settings_checker as checker
 from expman.settings.vocabulary import REQUIRED
 from expman.sweeps.sweep_file import sweep_table
+from tests.support.processes import run_python
 from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
 
@@ -47,8 +48,7 @@ def test_help_lists_every_setting():
 def test_the_checker_runs_alone(tmp_path):
     def check(*replacements):
         file = write_experiment(tmp_path, *replacements)
-        return subprocess.run([sys.executable, str(ROOT / "experiments_settings_checker.py"), str(file)], capture_output=True,
-                              text=True, check=False)
+        return run_python(ROOT / "experiments_settings_checker.py", file)
 
     good = check()
     assert (good.returncode, good.stdout) == (0, f"{tmp_path / 'mysettings.py'}: no problem found\n")
