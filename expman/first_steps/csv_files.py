@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def read_csv_files(data: Path, *, keeps_missing_words: bool = False) -> tuple[Ta
         cells = read_cells(paths, form)
     except (ValueError, OSError) as error:
         raise UsageError(f"--data {data}: {error}") from error
-    _check_names(data, list(cells.frame))
+    _check_names(data, cells.frame)
     if delimiter != ",":
         form = dataclasses.replace(form, decimal=_decimal(cells.frame))
     return cells, form
@@ -104,6 +104,9 @@ def _delimiter_and_encoding(path: Path) -> tuple[str, str]:
         raise ValueError(f"{path} is empty. Its first line must name the columns, the others are the rows.")
     encoding = _encoding(path, beginning)
     lines = beginning.decode(encoding, errors="ignore").splitlines()[:_LOOKED_AT_LINES]
+    if lines[0].lower().startswith("sep="):
+        raise ValueError(f"the first line of {path}, {lines[0]!r}, is a note to spreadsheet programs. Remove it: the first line must "
+                         "name the columns.")
     return max(_DELIMITERS, key=lambda mark: (_num_fitting_columns(lines, mark), lines[0].count(mark))), encoding
 
 
@@ -131,14 +134,21 @@ def _num_fitting_columns(lines: Sequence[str], delimiter: str) -> int:
     return widths[0] if widths[0] > 1 else 0
 
 
-def _check_names(data: Path, names: Sequence[str]) -> None:
+def _check_names(data: Path, frame: pd.DataFrame) -> None:
+    """Refuses a first line that names no columns: a title, a note, or values like those below."""
+    names = list(frame)
     if len(names) < 2:
         raise UsageError(f"--data {data}: there is a single column, {names[0]!r}. Cells must be separated by one of: comma, "
-                         "semicolon, tab, '|'.")
-    values = [name for name in names if re.fullmatch(rf"[+-]?\d+|{_WITH_POINT}|{_WITH_COMMA}", name)]
-    if len(values) > len(names) / 2:
-        raise UsageError(f"--data {data}: the first line seems to hold values, such as {values[0]!r}. Write a line above it "
-                         "that names the columns.")
+                         "semicolon, tab, '|'; lines above the names of the columns, such as a title, must be removed.")
+    values = [name for name in names if _holds_numbers([name])]
+    if values and not any(_holds_numbers(frame[name]) for name in names if name not in values):
+        raise UsageError(f"--data {data}: the first line seems to hold values, such as {values[0]!r}. Write a line above it that "
+                         "names the columns.")
+
+
+def _holds_numbers(cells: Iterable[str]) -> bool:
+    """Returns whether all cells that are not missing are numbers, with a point or a comma."""
+    return all(re.fullmatch(rf"[+-]?\d+|{_WITH_POINT}|{_WITH_COMMA}", cell) for cell in cells if cell)
 
 
 def _decimal(frame: pd.DataFrame) -> str:

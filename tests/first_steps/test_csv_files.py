@@ -44,6 +44,8 @@ def test_commas_within_quotes_and_texts_are_no_delimiter(tmp_path):
     (b"PK\x03\x04xx", "is a spreadsheet or an archive, no CSV file. Save it as CSV"), (b"PAR1", "a Parquet file"),
     (b"a,b\0\n1,2\n", "is no text: it holds zero bytes"), (b"only\n1\n2\n", "there is a single column, 'only'"),
     (b"5.1,3.5,setosa\n4.9,3.0,setosa\n", "the first line seems to hold values, such as '5.1'"),
+    (b"Report\n\na;b\n1;2\n2;3\n3;4\n", "lines above the names of the columns, such as a title, must be removed"),
+    (b"sep=;\na;b\n1;2\n", "the first line of .*, 'sep=;', is a note to spreadsheet programs. Remove it"),
     (b"1,2\n3,4\n", "all names of its columns are numbers"), (b"a,a\n1,2\n", "the column names 'a' occur more than once"),
     (b",a\n0,1\n", "column 1 has no name"), (b"a,b,c\n1,2,3\n4,5\n", "it has fewer cells than the header"),
     (b"a,b\n1,2\n1,2,3\n4,5\n6,7\n", "cannot be read as a table")])
@@ -52,6 +54,12 @@ def test_what_is_no_table_is_told(tmp_path, content, message):
     file.write_bytes(content)
     with pytest.raises(UsageError, match=message):
         read_csv_files(file)
+
+
+def test_years_may_name_columns(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("country,2019,2020,area\nA,1.5,2,30\nB,2,,40\n", encoding="utf-8")
+    assert list(read_csv_files(file)[0].frame) == ["country", "2019", "2020", "area"]
 
 
 def test_a_folder_without_a_csv_file_is_told(tmp_path):

@@ -30,7 +30,7 @@ def refusal(capsys, folder, arguments: str | list[str]) -> str:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ("new", "--init new needs --like, the nearest of these"), ("new --data x", "Say what kind of data it is"),
+    ("new", "--init new needs --like, the nearest of these"), ("new --data x", "--init new needs --like, the kind of your data:"),
     ("new --like tabulr --data x --target y", "Did you mean tabular?"), ("new --like Digits", "Did you mean digits?"),
     ("new --like zzz", "there is no such example or kind of data.\n"), ("new --like images", "--like images needs --data PATH: "
                                                                                              "the folder that"),

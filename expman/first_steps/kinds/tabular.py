@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from expman.errors import UsageError
@@ -40,16 +41,18 @@ def look(data: Path, target: str | None) -> Found:
         "data_path": python_path(data), "target": chosen, "split": split, "seed": seed, "length": length,
         "arguments": {**format_arguments(form, names=("delimiter", "decimal", "encoding")), **arguments.as_keywords()},
         "reasons": arguments.reasons, "num_rows": len(cells.frame), "num_columns": len(columns), "num_files": len(cells.paths)}
-    return Found(sentences=_sentences(values, format_sentence(form)), decisions=_decisions(chosen, arguments.reasons),
+    useless = {name: reason for name, reason in left_out.items() if name not in arguments.ignore}
+    return Found(sentences=_sentences(values, format_sentence(form), useless), decisions=_decisions(chosen, arguments.reasons),
                  values=values, zoo_model="table_network", seconds=_START_SECONDS + _SECONDS_A_STEP * num_steps)
 
 
-def _sentences(values: dict, written: str) -> list[str]:
+def _sentences(values: dict, written: str, useless: Mapping[str, str]) -> list[str]:
     target = values["target"]
     files = f"{values['num_files']} files" if values["num_files"] > 1 else "The file"
     verb = "have" if values["num_files"] > 1 else "has"
     return [f"{files} {verb} {values['num_rows']} rows and {values['num_columns']} columns.", *([written] if written else []),
-            f"The target {target.name!r} holds {target.described}: {target.task}."]
+            f"The target {target.name!r} holds {target.described}: {target.task}.",
+            *(f"Column {name!r} is left out: {reason}." for name, reason in useless.items())]
 
 
 def _decisions(target: TargetColumn, reasons: dict[str, str]) -> list[str]:
