@@ -1,1 +1,1 @@
-"""Builds what an experiment serves, and exports it as versions that are verified before they are published, in any of the formats."""
+"""Builds what an experiment serves, and exports it as versions that are verified before they appear, in any of the formats."""
