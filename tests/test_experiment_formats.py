@@ -7,8 +7,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ import experiments_manager
 from expman.records.experiment_folder import ExperimentFolder
 from expman.settings.contract import default_settings
 from expman.tracking.run_content import RunContent
+from tests.support.processes import start_script
 from tests.support.project import ROOT
 from tests.support.sweep_files import read_trials, write_sweep
 
@@ -78,9 +77,7 @@ def test_it_is_restarted_and_goes_on(folder):
 
 
 def test_it_is_served_and_its_client_asks(folder, capfd):
-    command = [sys.executable, str(ROOT / "experiments_manager.py"), "--start_server", "--model_dir", str(folder),
-               "--serving_engine", "embedded", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with start_script("--start_server", "--model_dir", folder, "--serving_engine", "embedded", "--port", "0") as process:
         try:
             lines = [process.stdout.readline() for _ in range(2)]
             assert lines[1].startswith("serving 'line' version 2"), process.stderr.read()
