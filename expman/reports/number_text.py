@@ -8,7 +8,7 @@ _LEAST_WITH_EXPONENT = 1e9
 
 def number_text(value: float) -> str:
     """Four significant digits, an exponent only where the number would be long: 0.01056, 12346, 1.2e-07."""
-    if 10**_SIGNIFICANT_DIGITS <= abs(value) < _LEAST_WITH_EXPONENT:
+    if 10**_SIGNIFICANT_DIGITS - 0.5 <= abs(value) < _LEAST_WITH_EXPONENT:
         return f"{value:.0f}"
     return f"{value:.{_SIGNIFICANT_DIGITS}g}"
 
@@ -30,7 +30,7 @@ def bytes_text(num_bytes: float) -> str:
     """'512 B', '3.4 kB', '12 MB'."""
     size = float(num_bytes)
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
+        if size < 999.5:  # what is rounded to 1000 is 1 of the next
             return f"{size:.3g} {unit}"
         size /= 1000
-    return f"{size:.3g} TB"
+    return f"{max(size, 1.0):.4g} TB"
