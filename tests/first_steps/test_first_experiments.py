@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +81,18 @@ def test_a_table_of_numbers_with_commas_trains_and_answers_in_its_units(tmp_path
     ask_served_model(result)
     served = float(re.search(r"validation rows: rmse ([\d.]+)", capsys.readouterr().out)[1])
     assert served == pytest.approx(result["rmse"], rel=1e-3) and 100 < served < 1000
+
+
+def test_looking_at_data_needs_no_tensorflow(tmp_path):
+    for name, write in WRITERS.items():
+        write(tmp_path / name)
+    code = ("import sys\nfrom expman.first_steps.first_steps import write_first_steps\n"
+            f"for number, (like, data, target) in enumerate({CASES!r}):\n"
+            "    write_first_steps(f'mine_{number}', like=like, data=data, target=target)\n"
+            "write_first_steps('digits')\nprint([name for name in ('tensorflow', 'keras') if name in sys.modules])\n")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+                          capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
 def test_a_table_of_classes_with_missing_cells_learns_them(tmp_path, monkeypatch, capsys):
