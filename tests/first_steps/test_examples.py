@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+import experiments_manager
 from expman.first_steps import examples
 from expman.first_steps.examples import example_files, shipped_examples
 from expman.first_steps.first_steps import write_first_steps
@@ -54,3 +55,20 @@ def test_an_example_by_its_own_name_needs_no_like(tmp_path, monkeypatch):
 def test_modules_beside_an_example_come_along():
     example = next(example for example in shipped_examples() if example.name == "text_classification")
     assert set(example_files(example, name="mine")) == {"mysettings.py", "library_sentences.py", "sentence_classifier.py"}
+
+
+def test_without_a_name_kinds_and_examples_are_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert experiments_manager.main(["--init"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^  tabular +a CSV file of numbers", printed, re.MULTILINE)
+    assert re.search(r"^  digits +Handwritten digits: 8 × 8 grey images", printed, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_tells_what_it_wrote_and_what_comes_next(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert experiments_manager.main(["--init", "mine", "--like", "curve_fitting"]) == 0
+    printed = capsys.readouterr().out
+    assert "written: mine/README.md, mine/model.py, mine/mysettings.py\n" in printed
+    assert re.search(r"^next: .*experiments_manager.* --check --usersettings mine/mysettings\.py$", printed, re.MULTILINE)
