@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,7 @@ CHEAP = ("experiments_manager", "experiments_settings_checker", "expman.experime
          "expman.tracking.background_mirror")
 
 
+@functools.cache
 def imported_modules(file: Path) -> set[str]:
     """The full names of all modules and names that a file imports, wherever the statement stands."""
     names = set()

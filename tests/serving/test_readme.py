@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.processes import run_python
 from tests.support.project import ROOT
 from tests.support.serving_models import free_port
 from tests.support.serving_process import server_process
@@ -51,7 +51,8 @@ def example(name: str, ports: dict[str, int]) -> str:
 
 
 def test_official_stubs_print_the_answer(ports: dict[str, int]) -> None:
-    answer = subprocess.run([sys.executable, "-c", example("grpc", ports)], capture_output=True, text=True, check=True)
+    answer = run_python("-c", example("grpc", ports))
+    assert answer.returncode == 0, answer.stderr
     numbers = [float(number) for number in re.findall(r"[\d.]+", answer.stdout)]
     np.testing.assert_allclose(numbers, np.sin([0.5, 1.0]), rtol=1e-5)
 

@@ -251,6 +251,7 @@ def test_wrong_sweeps_end_with_what_is_wrong(tmp_path, replacement, message):
     assert not list((tmp_path / "sweep").glob("0*")) if Path(tmp_path / "sweep").exists() else True
 
 
+@pytest.mark.slow
 def test_pruned_trials_end_early_and_say_why(tmp_path):
     file = write_sweep(tmp_path, ('hp.choice("hiddenNeurons", [2, 4, 8])', "[8]"),
                        ('hp.loguniform("learningRate", -7, -1)', "[0.03, 0.04, 0.05, 0.0000001]"), ('"random"', '"grid"'),

@@ -60,6 +60,7 @@ def shown_rows(browser: Any) -> list[dict[str, str]]:
 
 
 @needs_browser
+@pytest.mark.slow
 def test_the_hparams_tab_has_a_row_a_trial_with_its_hparams_and_metrics(swept, page):
     rows = {row["Trial ID"]: row for row in shown_rows(page)}
     trials = read_trials(swept)

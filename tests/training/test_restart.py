@@ -16,6 +16,7 @@ from tests.support.settings_files import write_experiment
 from tests.support.training_runs import SLOW, read_metrics, start, untimed, wait_for_epoch
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_folder_alone(tmp_path, cold_script):
     source = tmp_path / "source"
     source.mkdir()
