@@ -18,11 +18,14 @@ def group_and_order(items: list[pytest.Item]) -> None:
     """Sorts tests for `--dist loadgroup`: the tests of a file stay on one worker, longest file first.
 
     A file's fixtures are then made once. In a file marked `spread`, which shares none that matters, each test is its own group.
+    Files of the same `xdist_group` are one group: no two of them run at the same time.
     """
     weights: Counter[str] = Counter()
     for item in items:
-        group = item.nodeid if item.get_closest_marker("spread") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group.replace("@", " ")))
+        named = item.get_closest_marker("xdist_group")
+        group = named.args[0] if named else item.nodeid if item.get_closest_marker("spread") else str(item.path)
+        if not named:
+            item.add_marker(pytest.mark.xdist_group(group.replace("@", " ")))
         item.stash[_GROUP] = group
         weights[group] += LONG if item.get_closest_marker("slow") else 1
     items.sort(key=lambda item: (-weights[item.stash[_GROUP]], item.stash[_GROUP]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -28,6 +31,9 @@ from expman.serving.models.model_config import ModelConfig
 from expman.serving.server_options import ServerOptions
 
 MAX_MESSAGE_BYTES = 16 * 2**20
+_FIRST_PORT = 12_000
+_PORTS_OF_WORKER = 1_000
+_NUM_PORT_RANGES = 20
 
 
 def saved_once(save: Callable[..., Path]) -> Callable[..., Path]:
@@ -136,10 +142,17 @@ def save_slow_model(folder: Path) -> Path:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Returns a port that was free a moment ago.
+
+    It is none of those that the system gives to connections by itself (from 32768), and each worker of a parallel run has a range
+    of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _FIRST_PORT + worker % _NUM_PORT_RANGES * _PORTS_OF_WORKER
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", first + secrets.randbelow(_PORTS_OF_WORKER)))
+            return probe.getsockname()[1]
 
 
 @saved_once
