@@ -7,8 +7,10 @@ lies below its folders, as it would in a process of its own; when its turn ends,
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.machinery
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +24,11 @@ _PROJECT_FILES = ("expman", "model_zoo", "data_pipelines", "experiments_manager.
 _NEVER_MOVED = ("__main__", "__mp_main__")
 _SOURCE_SUFFIXES = (".py", ".pyc")
 SHIPPED = tuple(PROJECT_FOLDER / entry for entry in _PROJECT_FILES)
-"""The files that every user of this project has, so that they need not travel with an experiment."""
+"""What every user of this project has, so that it need not travel with an experiment."""
 
 
 class _Turn:
-    """The changes of the experiment whose turn it is in `sys.path` and `sys.modules`.
+    """What the experiment whose turn it is changes in `sys.path` and `sys.modules`.
 
     Attributes:
         folders: those that it has put first, resolved.
@@ -146,19 +148,17 @@ def _modules_below(folders: list[Path]) -> dict[str, ModuleType]:
     twice, are left out.
     """
     found = {name: module for name, module in list(sys.modules.items())
-             if name not in _NEVER_MOVED and _lie_below(_places(module), folders)}
+             if name not in _NEVER_MOVED and _lie_below(_places(module), folders) and _is_of_user(module)}
     native = {name.partition(".")[0] for name, module in found.items() if not _is_source(module)}
     return {name: module for name, module in found.items() if name.partition(".")[0] not in native}
 
 
 def _modules_shadowed_by(folders: list[Path]) -> dict[str, ModuleType]:
     """Returns the modules of the user from elsewhere, with their submodules, that an import would find in the folders now."""
+    offered = {entry.partition(".")[0] for folder in folders if folder.is_dir() for entry in os.listdir(folder)}
     shadowed = set()
-    for name, module in list(sys.modules.items()):
-        if "." in name or name in _NEVER_MOVED:
-            continue
-        places = _places(module)
-        if not places or _lie_below(places, folders):
+    for name in offered.intersection(sys.modules).difference(_NEVER_MOVED):
+        if _lie_below(_places(sys.modules[name]), folders) or not _is_of_user(sys.modules[name]):
             continue
         found = importlib.machinery.PathFinder.find_spec(name, sys.path)
         if found is not None and _lie_below(_places_of_spec(found), folders):
@@ -180,30 +180,36 @@ def _conflicts(of_settings: Mapping[str, ModuleType], *, folders: Iterable[Path]
     return conflicts
 
 
-def _lie_below(places: Iterable[Path], folders: Iterable[Path]) -> bool:
-    return any(place.is_relative_to(folder) for place in places for folder in folders)
+def _lie_below(places: Iterable[str], folders: Sequence[Path]) -> bool:
+    starts = tuple(f"{folder}{os.sep}" for folder in folders)
+    return any(f"{place}{os.sep}".startswith(starts) for place in places)
 
 
-def _places(module: ModuleType) -> list[Path]:
-    """Returns the file of a module of the user, the folders of a package without `__init__.py`; [] for any other module."""
+def _places(module: ModuleType) -> list[str]:
+    """Returns the file of a module, or the folders of a package without `__init__.py`; symbolic links are followed."""
     file = getattr(module, "__file__", None)
     if file:
-        if not is_user_file(file):  # thousands, which are not worth a look at the file system
-            return []
-        path = Path(file).resolve()
-        return [] if _ships_with_project(path) else [path]
-    return [path for place in getattr(module, "__path__", []) if (path := Path(place).resolve()).is_dir()
-            and _is_folder_of_user(path)]
+        folder, name = os.path.split(file)
+        return [os.path.join(_resolved(folder), name)]
+    return [_resolved(place) for place in getattr(module, "__path__", ())]
 
 
-def _is_folder_of_user(folder: Path) -> bool:
-    return not _ships_with_project(folder) and any(is_user_file(str(file)) for file in folder.iterdir() if file.is_file())
+@functools.cache  # there are thousands of modules, in few folders
+def _resolved(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
-def _places_of_spec(spec: importlib.machinery.ModuleSpec) -> list[Path]:
+def _is_of_user(module: ModuleType) -> bool:
+    if module.__dict__.get("__file__"):
+        return is_user_file(module.__file__) and not _ships_with_project(Path(module.__file__).resolve())
+    return any(is_user_file(str(file)) for place in _places(module) for file in Path(place).glob("*.*")) \
+        and not any(_ships_with_project(Path(place)) for place in _places(module))
+
+
+def _places_of_spec(spec: importlib.machinery.ModuleSpec) -> list[str]:
     if spec.origin and spec.has_location:
-        return [Path(spec.origin).resolve()]
-    return [Path(place).resolve() for place in spec.submodule_search_locations or []]
+        return [os.path.realpath(spec.origin)]
+    return [_resolved(place) for place in spec.submodule_search_locations or []]
 
 
 def _is_source(module: ModuleType) -> bool:
