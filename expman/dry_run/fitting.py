@@ -11,7 +11,7 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.finite_search import first_not_finite
 from expman.training.op_errors import readable_message
 from expman.training.steps.finite_check import is_not_finite
-from expman.training.steps.step_count import completed_steps
+from expman.training.steps.optimizer_state import completed_steps
 
 
 def fit_steps(model: ExperimentModel, batches: tf.data.Dataset, *, steps_per_execution: int, num_steps: int,

@@ -11,6 +11,7 @@ from expman.errors import UserCodeError, UserExceptionError
 from expman.export.served_inputs import SERVING_PIPELINE, served_specs
 from expman.export.served_model import ServedModel
 from expman.export.signature_names import check_output_names
+from expman.runtimes.tensorflow_internals import is_saved_along
 from expman.settings.loading import Settings
 
 _POSTPROCESSING = "model_outputs_postprocessing_for_serving"
@@ -66,7 +67,6 @@ def _described(specs: Mapping[str, tf.TensorSpec]) -> str:
 
 def _resources(settings: Settings) -> list[Any]:
     """Finds what the user's files keep at module level and TensorFlow must save along, such as lookup tables."""
-    trackable = tf.__internal__.tracking.Trackable
     names = {id(value): value for function in settings.functions.values()
-             for value in getattr(function, "__globals__", {}).values() if isinstance(value, trackable)}
+             for value in getattr(function, "__globals__", {}).values() if is_saved_along(value)}
     return list(names.values())

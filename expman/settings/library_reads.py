@@ -1,25 +1,15 @@
-"""The files that h5py and TensorFlow open in C, unseen by Python's audit events: both are watched where Python calls them.
-
-The only place that knows names of TensorFlow that are not public. Where a version has them no more, that is told.
-"""
+"""The files that h5py and TensorFlow open in C, unseen by Python's audit events: both are watched where Python calls them."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import glob
-import importlib
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-_LOGGER = logging.getLogger(__name__)
-# Of TensorFlow, module → functions whose first argument names a file or a checkpoint.
-_READING_FUNCTIONS = {"tensorflow.python.lib.io._pywrap_file_io": ("BufferedInputStream", "ReadFileToString", "CopyFile"),
-                      "tensorflow.python.training.py_checkpoint_reader": ("NewCheckpointReader",)}
-_OP_CALLBACKS = "tensorflow.python.framework.op_callbacks"
 _MOST_NAMES_OF_AN_OP = 100  # more strings in a tensor are no file names, or data
 _LONGEST_NAME = 4096
 
@@ -35,10 +25,14 @@ def noticed_library_reads(notice: Notice) -> Iterator[None]:
     """
     if "h5py" in sys.modules:
         _watch_h5py(notice)
-    if "tensorflow" not in sys.modules or not _watch_tensorflow_files(notice):
+    if "tensorflow" not in sys.modules:
         yield
         return
-    op_callbacks = importlib.import_module(_OP_CALLBACKS)
+    from expman.runtimes.tensorflow_internals import can_watch_reads, watched_operations
+    if not can_watch_reads():
+        yield
+        return
+    _watch_tensorflow_files(notice)
 
     def look(op_type: Any, inputs: Sequence[Any], attrs: Sequence[Any] | None, outputs: Any, op_name: Any = None,
              graph: Any = None) -> None:
@@ -46,11 +40,8 @@ def noticed_library_reads(notice: Notice) -> Iterator[None]:
             for path in _files_of(text):
                 notice(path)
 
-    op_callbacks.add_op_callback(look)
-    try:
+    with watched_operations(look):
         yield
-    finally:
-        op_callbacks.remove_op_callback(look)
 
 
 @functools.cache  # what is wrapped stays so as long as the process
@@ -69,19 +60,10 @@ def _watch_h5py(notice: Notice) -> None:
 
 
 @functools.cache
-def _watch_tensorflow_files(notice: Notice) -> bool:
-    """Watches what is read without an op; returns whether this version of TensorFlow can be watched."""
-    try:
-        importlib.import_module(_OP_CALLBACKS)
-        watched = [(module, name, getattr(module, name)) for module_name, names in _READING_FUNCTIONS.items()
-                   for module in [importlib.import_module(module_name)] for name in names]
-    except (ImportError, AttributeError) as error:
-        _LOGGER.warning("This version of TensorFlow does not tell which files it reads (%s): name those beside the settings or "
-                        "model file in user_files.", error)
-        return False
-    for module, name, function in watched:
-        setattr(module, name, _noticed(function, notice))
-    return True
+def _watch_tensorflow_files(notice: Notice) -> None:
+    """Watches what is read without an op."""
+    from expman.runtimes.tensorflow_internals import wrap_reading_functions
+    wrap_reading_functions(lambda function: _noticed(function, notice))
 
 
 def _noticed(function: Callable[..., Any], notice: Notice) -> Callable[..., Any]:

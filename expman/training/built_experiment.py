@@ -33,8 +33,8 @@ from expman.training.steps import weights_averaging
 from expman.training.steps.execution_length import ending_at, steps_per_execution
 from expman.training.steps.op_determinism import settle_determinism
 from expman.training.steps.optimizer import build_optimizer
+from expman.training.steps.optimizer_state import completed_steps
 from expman.training.steps.seeds import seed_everything
-from expman.training.steps.step_count import completed_steps
 from expman.training.user_callbacks import user_callbacks
 
 

@@ -12,8 +12,9 @@ from expman.errors import UserCodeError
 from expman.settings.loading import Settings, Unavailable
 from expman.settings.user_module import user_code
 from expman.training.distribution.devices import model_device
-from expman.training.distribution.replicas import keras_losses_as_means, mean_over_replicas
+from expman.training.distribution.replicas import mean_over_replicas
 from expman.training.evaluation_metrics import EvaluationMetrics
+from expman.training.keras_internals import WithoutSymbolicBuild, keras_losses_as_means
 from expman.training.network import (
     build_network,
     check_same_weights,
@@ -25,6 +26,7 @@ from expman.training.network import (
 from expman.training.steps import user_train_step, weights_averaging
 from expman.training.steps.epoch_sums import EpochSums
 from expman.training.steps.finite_check import require_finite
+from expman.training.steps.optimizer_state import innermost
 from expman.training.steps.sample_weights import unpacked
 from expman.training.steps.step_loop import step_loop
 from expman.training.tensorboard.user_summaries import checked_summaries
@@ -33,7 +35,7 @@ from expman.training.user_tensors import tensor_of_numbers
 _EMBEDDING_OUTPUT = "code"
 
 
-class ExperimentModel(keras.Model):
+class ExperimentModel(WithoutSymbolicBuild, keras.Model):
     """What `fit` trains and `evaluate` measures.
 
     The preprocessing is made of TensorFlow ops, which Keras' symbolic tensors refuse; therefore the functional network of
@@ -127,8 +129,8 @@ class ExperimentModel(keras.Model):
                                 "any weight of model. Use differentiable operations from the weights to the loss.")
         gradient_norm = self._norm(gradients)
         # Mixed precision with float16 meets gradients that overflow, skips them and lowers its scale by itself.
-        judged = loss if self.optimizer is not weights_averaging.innermost(self.optimizer) else loss + gradient_norm
-        with tf.control_dependencies([require_finite(judged)]):  # a replica that fails keeps its gradients from the others, too
+        checked = loss if self.optimizer is not innermost(self.optimizer) else loss + gradient_norm
+        with tf.control_dependencies([require_finite(checked)]):  # a replica that fails keeps its gradients from the others, too
             if self.distribute_strategy.num_replicas_in_sync > 1:
                 (loss, *gradients), num_samples = mean_over_replicas([loss, *gradients], num_samples=num_samples)
                 gradient_norm = self._norm(gradients)
@@ -264,9 +266,6 @@ class ExperimentModel(keras.Model):
             return {name: tf.reshape(value, [1]) for name, value in logs.items()}
         return logs
 
-    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Nothing: all is built, and Keras would spend a batch of the pass on it, which fails with several workers."""
-
     def offered(self, *, inputs: Any, outputs: Mapping[str, tf.Tensor], labels: Any) -> dict[str, Any]:
         """The arguments that the user's loss, metrics and summaries may ask for."""
         outputs = dict(outputs)
@@ -291,7 +290,7 @@ class ExperimentModel(keras.Model):
         """For each weight of the network that infers, the variable whose value it takes; regularisers need all of them."""
         sources = {id(weight): weight for weight in self.network.weights}
         optimizer = getattr(self, "optimizer", None)
-        if optimizer is not None and optimizer.built and weights_averaging.innermost(optimizer).use_ema:
+        if optimizer is not None and optimizer.built and weights_averaging.keeps_averages(optimizer):
             sources |= dict(zip(map(id, self.network.trainable_variables), weights_averaging.averages(optimizer), strict=True))
         own_weights = self._inference_network().weights
         return [(own, sources[id(trained)]) for own, trained in zip(own_weights, self.network.weights)]

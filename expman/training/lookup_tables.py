@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,11 +50,20 @@ def check_same_tables(network: keras.Model, *, recorded: Sequence[str] | None, p
 
 
 def _adapted_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    for inner in layer._flatten_layers(include_self=False, recursive=False):  # only models have the public `layers`
+    for inner in layer.layers if isinstance(layer, keras.Model) else _layers_within(vars(layer)):
         if isinstance(inner, _ADAPTED_LAYERS):
             yield inner
         else:
             yield from _adapted_layers(inner)
+
+
+def _layers_within(attributes: Mapping[str, Any]) -> list[keras.layers.Layer]:
+    """Returns the layers that a layer keeps, in the order in which it got them; only models have the public `layers`."""
+    found: dict[int, keras.layers.Layer] = {}
+    for value in attributes.values():
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        found.update({id(part): part for part in parts if isinstance(part, keras.layers.Layer)})
+    return list(found.values())
 
 
 def _hash(layer: keras.layers.Layer) -> str:

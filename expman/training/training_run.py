@@ -28,8 +28,8 @@ from expman.training.late_epochs import told_late_epochs
 from expman.training.op_errors import readable_message
 from expman.training.progress import TrainingProgress
 from expman.training.steps.finite_check import is_not_finite
+from expman.training.steps.optimizer_state import completed_steps
 from expman.training.steps.seeds import seed_epoch
-from expman.training.steps.step_count import completed_steps
 from expman.training.steps.weights_averaging import notice_of_short_training
 from expman.training.tensorboard.event_files import mark_restart
 from expman.training.training_callbacks import training_callbacks

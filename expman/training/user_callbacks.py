@@ -11,8 +11,9 @@ import keras
 from expman.errors import UserCodeError
 from expman.settings.loading import Settings
 from expman.training.callback_state import CallbackState
-from expman.training.steps.optimizer_group import has_schedule, members_of
-from expman.training.steps.weights_averaging import innermost
+from expman.training.keras_internals import schedule_of
+from expman.training.steps.optimizer_group import members_of
+from expman.training.steps.optimizer_state import innermost
 
 _LOGGER = logging.getLogger(__name__)
 _FUNCTION = "addon_callbacks"
@@ -49,7 +50,7 @@ def user_callbacks(settings: Settings, *, model: keras.Model, train_samples: Any
                if isinstance(callback, _SET_THE_LEARNING_RATE)]
     if settings.plateau_patience is not None:
         setters.append(f"{settings.place_of('getOptimizer')}: plateau_patience = {settings.plateau_patience}")
-    if setters and any(map(has_schedule, members_of(innermost(model.optimizer)))):
+    if setters and any(schedule_of(member) for member in members_of(innermost(model.optimizer))):
         raise UserCodeError("\n".join(
             f"{setter} would set the learning rate, but the optimizer of getOptimizer has a schedule, which sets it at each step: "
             "that of num_epochs_per_decay and learning_rate_decay_factor, or one of your own. Remove one of the two."

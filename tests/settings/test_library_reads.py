@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shutil
 import subprocess
@@ -14,7 +13,8 @@ import pytest
 import tensorflow as tf
 
 from expman.errors import UserCodeError
-from expman.settings import library_reads, user_files
+from expman.runtimes import tensorflow_internals
+from expman.settings import user_files
 from expman.settings.loading import load_settings
 from expman.settings.user_files import noticed_reads
 from tests.support.processes import run_script, start_script
@@ -156,16 +156,10 @@ def test_files_of_each_kind_are_noticed_inside_the_block_only(read, files, sampl
     assert not noticed
 
 
-def test_the_names_of_tensorflow_that_are_not_public_exist_in_this_version():
-    assert {"add_op_callback", "remove_op_callback"} <= set(dir(importlib.import_module(library_reads._OP_CALLBACKS)))
-    for module, names in library_reads._READING_FUNCTIONS.items():
-        assert set(names) <= set(dir(importlib.import_module(module)))
-
-
-def test_a_tensorflow_that_tells_nothing_is_told_and_trains(monkeypatch, caplog):
-    monkeypatch.setattr(library_reads, "_READING_FUNCTIONS", {"tensorflow.python.lib.io._pywrap_file_io": ("NoSuchFunction",)})
-    library_reads._watch_tensorflow_files.cache_clear()
+def test_a_tensorflow_that_does_not_tell_what_it_reads_trains_all_the_same(monkeypatch, samples):
+    monkeypatch.setattr(tensorflow_internals, "MISSING", frozenset({tensorflow_internals._READS}))
+    noticed: dict[Path, None] = {}
+    monkeypatch.setattr(user_files, "_READ_FILES", noticed)
     with noticed_reads():
-        pass
-    library_reads._watch_tensorflow_files.cache_clear()
-    assert "name those beside the settings or model file in user_files" in caplog.text
+        tf.io.read_file(str(samples / "words.txt"))
+    assert samples / "words.txt" not in noticed

@@ -19,7 +19,8 @@ from expman.settings.loading import load_settings
 from expman.training.callbacks.evaluation import Evaluation
 from expman.training.estimator import Estimator
 from expman.training.progress import TrainingProgress
-from expman.training.steps.learning_rate import learning_rate_schedule
+from expman.training.steps import weights_averaging
+from expman.training.steps.optimizer import learning_rate_schedule
 from tests.support.settings_files import write_experiment
 from tests.support.training_runs import read_metrics
 
@@ -64,7 +65,7 @@ def averaged(tmp_path_factory):
 
 def weights_and_averages(estimator: Estimator) -> tuple[list[np.ndarray], list[np.ndarray]]:
     weights = [weight.numpy() for weight in estimator.model.trainable_variables]
-    averages = [average.numpy() for average in estimator.model.optimizer._model_variables_moving_average]
+    averages = [average.numpy() for average in weights_averaging.averages(estimator.model.optimizer)]
     return weights, averages
 
 

@@ -10,7 +10,7 @@ from expman.dry_run.quantities import size
 from expman.errors import CheckError
 from expman.training.checkpoints import CheckpointStore
 from expman.training.progress import TrainingProgress
-from expman.training.steps.step_count import completed_steps
+from expman.training.steps.optimizer_state import completed_steps
 
 
 def check_checkpoint(run: DryRun) -> Finding:

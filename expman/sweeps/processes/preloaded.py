@@ -17,13 +17,11 @@ with hidden_notices():
     import expman.experiment_run
     import expman.records.data_record
     import expman.training.estimator  # noqa: F401
+    from expman.runtimes.tensorflow_internals import register_kernels
 installed_packages()  # remembers them
 for module in list(sys.modules.values()):
     is_user_file(getattr(module, "__file__", None) or "")  # remembers their folders
 gc.collect()
 gc.freeze()  # the garbage collector of a trial leaves alone what all trials share
 
-# Lets TensorFlow register its kernels, which it would do in each trial. Last, since its public interface has nothing for it.
-from tensorflow.python.framework.kernels import get_registered_kernels_for_op  # noqa: E402
-
-get_registered_kernels_for_op("Const")
+register_kernels()  # which TensorFlow would do in each trial; last, since it makes what is frozen above no larger

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from expman.training.progress import TrainingProgress
-from expman.training.steps.step_count import completed_steps
+from expman.training.steps.optimizer_state import completed_steps
 
 
 class StepCounter(keras.callbacks.Callback):

@@ -11,10 +11,10 @@ from typing import Any
 import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
+from expman.runtimes.tensorflow_internals import draws_below_shuffle, draws_when_reached
 from expman.settings.loading import Settings
 from expman.settings.user_module import user_code
 from expman.training.data.batch_form import unbatched_fault, what_to_return
-from expman.training.data.dataset_randomness import MAKES_ITERATORS_LATER, SHUFFLES, is_random_below
 from expman.training.data.labels_of_classes import weighted, weighted_alike
 from expman.training.data.sample_stream import parts_of_stream
 from expman.training.data.unknown_length import EvaluationWatch, told_while_counting
@@ -97,8 +97,8 @@ class InputData:
         creates the iterator of its input with its own first element: then one batch of each pass is read. A dataset that goes
         on from pass to pass, or shuffles anew within one, is read as the training read it.
         """
-        must_read_all = self._goes_on or is_random_below(self.dataset, MAKES_ITERATORS_LATER)
-        must_read_first = is_random_below(self.dataset, SHUFFLES)
+        must_read_all = self._goes_on or draws_when_reached(self.dataset)
+        must_read_first = draws_below_shuffle(self.dataset)
         if must_read_all and num_passes:
             _LOGGER.info("The %s are read again from their start, %d passes, to find the place where the training was.",
                          self._described_as, num_passes)

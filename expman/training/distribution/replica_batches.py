@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from expman.training.distribution.pass_dataset import PassDataset
+from expman.training.distribution.pass_dataset import distributed_pass_dataset, pass_dataset
 
 
 def passes(dataset: tf.data.Dataset, *, strategy: tf.distribute.Strategy, pass_number: Callable[[], int] = lambda: 0
            ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """What `fit` and `evaluate` are given: the dataset itself for one replica, its shared batches for several."""
+    """Returns what `fit` and `evaluate` are given: the dataset itself for one replica, its shared batches for several."""
     if strategy.num_replicas_in_sync == 1 and strategy is tf.distribute.get_strategy():
-        return PassDataset(dataset, pass_number=pass_number)
-    return SharedPasses(dataset, strategy=strategy, pass_number=pass_number)
+        return pass_dataset(dataset, pass_number=pass_number)
+    return shared_passes(dataset, strategy=strategy, pass_number=pass_number)
 
 
-class SharedPasses(PassDataset, tf.distribute.DistributedDataset):
+def shared_passes(dataset: tf.data.Dataset, *, strategy: tf.distribute.Strategy, pass_number: Callable[[], int] = lambda: 0
+                  ) -> tf.distribute.DistributedDataset:
     """Gives each replica its part of each batch, as ((features, labels), number of samples that count).
 
     TensorFlow's own way of sharing leaves replicas without any sample when a batch is incomplete, where a mean is not a
@@ -28,18 +29,12 @@ class SharedPasses(PassDataset, tf.distribute.DistributedDataset):
     Arguments:
         dataset: of (features, labels); the batch is the first dimension of all their tensors.
         strategy: whose replicas share the batches.
-        pass_number: see `PassDataset`.
+        pass_number: see `Passes`.
     """
-
-    def __init__(self, dataset: tf.data.Dataset, *, strategy: tf.distribute.Strategy,
-                 pass_number: Callable[[], int] = lambda: 0) -> None:
-        super().__init__(dataset, pass_number=pass_number)
-        self._shared = strategy.distribute_datasets_from_function(
-            lambda context: _parts_of_process(dataset, num_parts=strategy.num_replicas_in_sync,
-                                              process=context.input_pipeline_id, num_processes=context.num_input_pipelines))
-
-    def _new_iterator(self) -> Iterator[Any]:
-        return iter(self._shared)
+    shared = strategy.distribute_datasets_from_function(
+        lambda context: _parts_of_process(dataset, num_parts=strategy.num_replicas_in_sync,
+                                          process=context.input_pipeline_id, num_processes=context.num_input_pipelines))
+    return distributed_pass_dataset(shared, num_batches=int(dataset.cardinality()), pass_number=pass_number)
 
 
 def _parts_of_process(dataset: tf.data.Dataset, *, num_parts: int, process: int, num_processes: int) -> tf.data.Dataset:

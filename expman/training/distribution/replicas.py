@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
-from keras.src.losses import loss as loss_module  # there is no public way to turn its scaling off
 
 from expman.errors import TrainingError
 from expman.settings.loading import Settings
+from expman.training.keras_internals import can_train_on_several_replicas
 
 
 def mean_over_replicas(values: Sequence[Any], *, num_samples: tf.Tensor) -> tuple[list[Any], tf.Tensor]:
@@ -50,31 +48,11 @@ def check_replicas(settings: Settings, *, num_replicas: int) -> None:
     if settings.defines("train_step"):
         found.append(f"{settings.place_of('train_step')}: train_step does not go with {num_replicas} devices, which would not "
                      "share their gradients: use one device, or remove train_step.")
+    if not can_train_on_several_replicas():
+        found.append(f"distribution_strategy = {settings.distribution_strategy!r}: this Keras might read a batch before the "
+                     "training does: use one device, or the Keras of requirements.txt.")
     if num_replicas > 1 and found:
         raise TrainingError("\n".join(found))
-
-
-def take_gradients_as_averaged(optimizer: keras.optimizers.Optimizer) -> None:
-    """Makes an optimizer use the gradients as it gets them.
-
-    Keras sums the gradients of the replicas after it has clipped those of each by itself, which is another norm than that
-    of the whole batch. Here they are averaged before.
-    """
-    optimizer._all_reduce_sum_gradients = list  # takes and returns pairs (gradient, variable)
-
-
-@contextlib.contextmanager
-def keras_losses_as_means() -> Iterator[None]:
-    """Has Keras' loss objects give the mean over the samples of a replica.
-
-    Keras divides it by the number of replicas, for sums of gradients; here the replicas' means are averaged.
-    """
-    scale = loss_module.scale_loss_for_distribution
-    loss_module.scale_loss_for_distribution = lambda value: value
-    try:
-        yield
-    finally:
-        loss_module.scale_loss_for_distribution = scale
 
 
 def _times(value: Any, factor: Any) -> Any:

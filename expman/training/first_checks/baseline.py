@@ -21,6 +21,7 @@ from expman.settings.loading import Settings
 from expman.training.data.input_data import InputData
 from expman.training.distribution.replica_batches import passes
 from expman.training.experiment_model import ExperimentModel
+from expman.training.keras_internals import operation_of
 from expman.training.op_errors import readable_message
 from expman.training.steps.sample_weights import unpacked
 
@@ -54,17 +55,20 @@ def measure_baselines(settings: Settings, model: ExperimentModel) -> dict[str, A
     """
     head, output = _measured_output(settings, model)
     try:
-        return _measured(settings, head=head, output=output, preprocess=model.preprocess)
+        return _measured(settings, head=head, output=output, activation=_last_activation(model.network, output),
+                         preprocess=model.preprocess)
     except (ExperimentError, tf.errors.OpError, ValueError, TypeError) as error:
         reason = readable_message(error) if isinstance(error, tf.errors.OpError) else str(error)
         raise BaselineError(f"loss and metrics cannot be computed from the output '{head}' alone: {reason}") from error
 
 
-def _measured(settings: Settings, *, head: str, output: keras.KerasTensor, preprocess: Callable[[Any], Any]) -> dict[str, Any]:
+def _measured(settings: Settings, *, head: str, output: keras.KerasTensor, activation: str,
+              preprocess: Callable[[Any], Any]) -> dict[str, Any]:
     train_data, validation_data = InputData(settings, for_training=True), InputData(settings, for_training=False)
     inputs, labels, sample_weights = _first_samples(train_data.dataset, settings.batch_size, preprocess)
     linear = _is_of_use(inputs, output)
-    functions = {**settings.functions, "model": _linear_model(inputs if linear else None, head=head, output=output)}
+    functions = {**settings.functions, "model": _linear_model(inputs if linear else None, head=head, num_outputs=output.shape[1],
+                                                              activation=activation)}
     model = ExperimentModel(settings=dataclasses.replace(settings, functions=functions),
                             features_spec=train_data.dataset.element_spec[0])
     model.compile(optimizer=keras.optimizers.SGD())
@@ -107,12 +111,16 @@ def _is_of_use(inputs: Any, output: keras.KerasTensor) -> bool:
     return all(part.dtype.is_floating for part in parts) and num_features * output.shape[1] <= _MOST_WEIGHTS
 
 
-def _linear_model(inputs: Any | None, *, head: str, output: keras.KerasTensor) -> Callable[..., dict[str, keras.KerasTensor]]:
-    """A `model` of one layer on the normalised inputs; without inputs its kernel has no effect."""
-    last = output._keras_history.operation  # Keras has no other way to tell
-    activation = keras.activations.serialize(last.activation) if hasattr(last, "activation") else type(last).__name__.lower()
-    activation = activation if activation in _KEPT_ACTIVATIONS else "linear"
+def _last_activation(network: keras.Model, output: keras.KerasTensor) -> str:
+    """Returns the name of the activation that an output of a network comes from, if a baseline keeps it, else 'linear'."""
+    last = operation_of(output, network)
+    name = keras.activations.serialize(last.activation) if hasattr(last, "activation") else type(last).__name__.lower()
+    return name if name in _KEPT_ACTIVATIONS else "linear"
 
+
+def _linear_model(inputs: Any | None, *, head: str, num_outputs: int, activation: str
+                  ) -> Callable[..., dict[str, keras.KerasTensor]]:
+    """A `model` of one layer on the normalised inputs; without inputs its kernel has no effect."""
     def model(data: Any) -> dict[str, keras.KerasTensor]:
         features = []
         for place, part in enumerate(tf.nest.flatten(data)):
@@ -125,7 +133,7 @@ def _linear_model(inputs: Any | None, *, head: str, output: keras.KerasTensor) -
                                                   dtype="float32")(part)
             features.append(part)
         joined = keras.layers.Concatenate(dtype="float32")(features) if len(features) > 1 else features[0]
-        layer = keras.layers.Dense(output.shape[1], activation=activation, kernel_initializer="zeros", dtype="float32")
+        layer = keras.layers.Dense(num_outputs, activation=activation, kernel_initializer="zeros", dtype="float32")
         return {head: layer(joined)}
 
     return model

@@ -7,9 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
-from tensorflow.python.framework import config as _tensorflow_config  # there is no public way to turn determinism off again
 
 from expman.errors import TrainingError, UserCodeError
+from expman.runtimes.tensorflow_internals import disable_determinism, is_deterministic
 from expman.settings.loading import Settings
 from expman.training.op_errors import DETERMINISM_REMEDY, NO_DETERMINISM
 
@@ -34,15 +34,7 @@ def set_determinism(is_on: bool) -> None:
     if is_on:
         tf.config.experimental.enable_op_determinism()
     elif is_deterministic():
-        if not hasattr(_tensorflow_config, "disable_op_determinism"):
-            raise TrainingError("deterministic_ops = False: an earlier experiment of this process has made operations "
-                                "deterministic, and this TensorFlow cannot undo it. Start a process of its own.")
-        _tensorflow_config.disable_op_determinism()
-
-
-def is_deterministic() -> bool:
-    """Whether TensorFlow's operations are deterministic at present."""
-    return _tensorflow_config.is_op_determinism_enabled()
+        disable_determinism()
 
 
 def refuses_determinism(error: BaseException) -> bool:

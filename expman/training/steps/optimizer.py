@@ -10,10 +10,10 @@ import keras
 from expman.errors import UserCodeError
 from expman.settings.loading import Settings
 from expman.training.data.input_data import InputData
-from expman.training.distribution.replicas import take_gradients_as_averaged
-from expman.training.steps.learning_rate import learning_rate_schedule
-from expman.training.steps.optimizer_group import OptimizerGroup, PartsError, has_schedule, members_of, weights_of_parts
-from expman.training.steps.weights_averaging import innermost, keep_averages
+from expman.training.keras_internals import schedule_of, take_gradients_as_averaged
+from expman.training.steps.optimizer_group import OptimizerGroup, PartsError, members_of, weights_of_parts
+from expman.training.steps.optimizer_state import innermost
+from expman.training.steps.weights_averaging import keep_averages
 
 _FUNCTION, _TRAIN_STEP = "getOptimizer", "train_step"
 
@@ -54,6 +54,22 @@ def build_optimizer(settings: Settings, *, network: keras.Model, train_data: Inp
     return optimizer
 
 
+def learning_rate_schedule(*, initial: float, epochs_per_decay: float | None, decay_factor: float | None,
+                           steps_per_epoch: int | None) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """A constant, or the staircase `initial · decay_factor^floor(step / (epochs_per_decay · steps_per_epoch))`.
+
+    Arguments:
+        initial: learning rate of the first step.
+        epochs_per_decay: length of a stair in epochs; None for a constant rate.
+        decay_factor: factor between two stairs; None for a constant rate.
+        steps_per_epoch: steps of an epoch; needed for a staircase.
+    """
+    if epochs_per_decay is None or decay_factor is None:
+        return initial
+    return keras.optimizers.schedules.ExponentialDecay(
+        initial, decay_steps=max(1, round(epochs_per_decay * steps_per_epoch)), decay_rate=decay_factor, staircase=True)
+
+
 def _group(returned: Any, *, network: keras.Model, is_stepped_by_user: bool, place: str) -> OptimizerGroup:
     """The user's optimizers as a group; a single one, for a `train_step`, has all weights and the name 'optimizer'."""
     members = dict(returned) if isinstance(returned, Mapping) and returned else {"optimizer": returned}
@@ -63,7 +79,7 @@ def _group(returned: Any, *, network: keras.Model, is_stepped_by_user: bool, pla
             raise UserCodeError(f"{place}: '{name}' of {_FUNCTION} would have to scale the loss, which is not possible with "
                                 "several optimizers or a train_step. Set enable_mixed_precision = False, and return no "
                                 "LossScaleOptimizer.")
-        if not has_schedule(member) and float(member.learning_rate) == 0:
+        if schedule_of(member) is None and float(member.learning_rate) == 0:
             raise UserCodeError(f"{place}: the learning rate of '{name}' of {_FUNCTION} is 0. To train the other weights only, "
                                 f"set trainable = False on the layers of '{name}', and leave it out.")
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from expman.training.keras_internals import schedule_of
 from expman.training.steps.finite_check import require_finite
 
 
@@ -34,8 +35,9 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         self._members = tuple(members.items())
         self._parts = tuple(tuple(parts[name]) for name in members)
         for member in members.values():
-            if has_schedule(member):
-                member.learning_rate = _AtTrainingStep(member._learning_rate, self._iterations)  # no public way to read it
+            schedule = schedule_of(member)
+            if schedule is not None:
+                member.learning_rate = _AtTrainingStep(schedule, self.iterations)
 
     @property
     def members(self) -> dict[str, keras.optimizers.Optimizer]:
@@ -48,8 +50,9 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         return {name: part for (name, _), part in zip(self._members, self._parts)}
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the averages of all weights, and builds each member for its own weights."""
+        """Builds each member for its own weights."""
         super().build(list(variables))
+        self._built_for = tuple(variables)
         for (_, member), part in zip(self._members, self._parts):
             member.build(list(part))
 
@@ -64,7 +67,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         Raises:
             PartsError: the loss depends on no weight of a part.
         """
-        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        variables = self._built_for if trainable_variables is None else trainable_variables
         gradient_of = {id(variable): gradient for variable, gradient in zip(variables, grads, strict=True)}
         for (name, member), part in zip(self._members, self._parts):
             gradients = [gradient_of[id(variable)] for variable in part]
@@ -75,10 +78,8 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         self.count_step()
 
     def count_step(self) -> None:
-        """Counts a training step whose updates the members have made, and lets the averages follow it."""
-        if self.use_ema:
-            self._update_model_variables_moving_average(self._trainable_variables)
-        self._iterations.assign_add(1)
+        """Counts a training step whose updates the members have made."""
+        self.iterations.assign_add(1)
 
     def require_finite_gradients(self) -> None:
         """Makes each member refuse gradients that are not finite before it updates a weight; see `require_finite`."""
@@ -88,7 +89,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     @property
     def learning_rate(self) -> Any:
         """See the class."""
-        return self._get_current_learning_rate()
+        return self._members[0][1].learning_rate
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
@@ -118,11 +119,6 @@ class _AtTrainingStep(keras.optimizers.schedules.LearningRateSchedule):
 def members_of(optimizer: keras.optimizers.Optimizer) -> list[keras.optimizers.Optimizer]:
     """The optimizers of a group, or the one that is none."""
     return list(optimizer.members.values()) if isinstance(optimizer, OptimizerGroup) else [optimizer]
-
-
-def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether a schedule sets the learning rate; the public `learning_rate` is the schedule's present value."""
-    return isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
 
 
 def weights_of_parts(network: keras.Model, names: Iterable[str]) -> dict[str, list[keras.Variable]]:

@@ -1,4 +1,4 @@
-"""Exponential moving averages of the weights, on the support that Keras' optimizers have for them.
+"""Exponential moving averages of the weights, as variables of their optimizer.
 
 Keras' own way to evaluate with the averages, `SwapEMAWeights`, exchanges them with the weights by additions and
 subtractions, which changes the last bits of both. Here the averages are read in place (`ExperimentModel.infer`), so that
@@ -11,12 +11,14 @@ The decay warms up as that of TensorFlow 1's `tf.train.ExponentialMovingAverage(
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
+
+from expman.training.steps.optimizer_state import innermost, step_variable
 
 _WARM_UP = 60
 
@@ -25,17 +27,33 @@ def keep_averages(optimizer: keras.optimizers.Optimizer, *, decay: float) -> Non
     """Makes an optimizer that is not built yet keep averages of its weights.
 
     At step n, from 1: `average ← d · average + (1 − d) · weight` with `d = min(decay, (1 + n) / (60 + n))`. The step is read
-    from the optimizer's own counter, so that a restart goes on exactly, and checkpoints hold nothing else than before.
+    from the optimizer's own counter, so that a restart goes on exactly, and checkpoints hold nothing else than without a warm-up.
+    The weights are those after their constraints, so that the averages keep a convex one, too.
 
-    Keras would overwrite the weights by their averages when `fit` returns; since training may go on after that, it must
-    not.
+    Keras' own averages (`use_ema`) would overwrite the weights when `fit` returns, after which training may go on.
     """
     optimizer = innermost(optimizer)
-    optimizer.use_ema = True
-    optimizer.ema_momentum = decay
-    optimizer.ema_overwrite_frequency = None
-    optimizer.finalize_variable_values = lambda var_list: None
-    optimizer._update_model_variables_moving_average = functools.partial(_update_averages, optimizer)  # no public way
+    optimizer.use_ema = False
+    build, step_name = optimizer.build, "count_step" if hasattr(optimizer, "count_step") else "apply"  # the former: of a group
+    make_step = getattr(optimizer, step_name)
+
+    def build_with_averages(variables: Sequence[keras.Variable]) -> None:
+        variables = list(variables)
+        optimizer.averages_of_weights = tuple(optimizer.add_optimizer_variables(variables, "average"))
+        build(variables)
+        optimizer.averaged_weights = tuple(variables)
+
+    def step_with_averages(*gradients: Any, **named: Any) -> None:
+        make_step(*gradients, **named)
+        _update_averages(optimizer, optimizer.averaged_weights, decay=decay)
+
+    optimizer.build = build_with_averages
+    setattr(optimizer, step_name, step_with_averages)
+
+
+def keeps_averages(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Returns whether an optimizer is built and keeps averages of its weights."""
+    return hasattr(innermost(optimizer), "averages_of_weights")
 
 
 def decay_at_step(step: float, decay: float) -> float:
@@ -61,9 +79,9 @@ def _span(num_steps: int) -> int:
     return max(1, round((_WARM_UP + num_steps) / (_WARM_UP - 1)))
 
 
-def averages(optimizer: keras.optimizers.Optimizer) -> list[tf.Variable]:
-    """The averages kept by a built optimizer, in the order of the trainable weights that it was built with."""
-    return list(innermost(optimizer)._model_variables_moving_average)  # Keras has no public name for them
+def averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Returns the averages kept by a built optimizer, in the order of the trainable weights that it was built with."""
+    return list(innermost(optimizer).averages_of_weights)
 
 
 def start_averages_at_weights(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variable]) -> None:
@@ -72,15 +90,10 @@ def start_averages_at_weights(optimizer: keras.optimizers.Optimizer, weights: li
         average.assign(weight)
 
 
-def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer within Keras' loss-scaling wrapper of mixed precision, or itself."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _update_averages(optimizer: keras.optimizers.Optimizer, weights: Sequence[keras.Variable]) -> None:
-    """One step of the averages, in the graph; Keras calls it before it counts the step."""
-    step = tf.cast(tf.convert_to_tensor(optimizer._iterations), tf.float32) + 1.0
-    decay = tf.minimum(tf.constant(optimizer.ema_momentum, tf.float32), (1.0 + step) / (_WARM_UP + step))
+def _update_averages(optimizer: keras.optimizers.Optimizer, weights: Sequence[keras.Variable], *, decay: float) -> None:
+    """Makes one step of the averages, in the graph; the optimizer has counted its own."""
+    step = tf.cast(tf.convert_to_tensor(step_variable(optimizer)), tf.float32)
+    decay = tf.minimum(tf.constant(decay, tf.float32), (1.0 + step) / (_WARM_UP + step))
     for average, weight in zip(averages(optimizer), weights, strict=True):
         kept = tf.cast(decay, average.dtype)
         average.assign(kept * tf.convert_to_tensor(average) + (1 - kept) * tf.cast(tf.convert_to_tensor(weight), average.dtype))

@@ -11,6 +11,7 @@ from expman.records.experiment_folder import ExperimentFolder
 from expman.settings.loading import load_settings
 from expman.training.distribution import devices
 from expman.training.estimator import Estimator
+from expman.training.steps import weights_averaging
 from tests.support.settings_files import MODEL, write_experiment
 
 UNSHUFFLED = ("dataset.shuffle(90) if shuffle_batches else dataset", "dataset")
@@ -88,7 +89,7 @@ def test_float16_scales_the_loss_and_the_averages_stay_those_of_the_weights(tmp_
     assert isinstance(estimator.model.optimizer, keras.optimizers.LossScaleOptimizer)
     estimator.train(ExperimentFolder.create(working_folder=tmp_path, session_name="a", hparams={}))
     kernel, bias, out_kernel, out_bias = (
-        average.numpy().astype(np.float64) for average in estimator.model.optimizer.inner_optimizer._model_variables_moving_average)
+        average.numpy().astype(np.float64) for average in weights_averaging.averages(estimator.model.optimizer))
     x = np.random.default_rng(1).normal(size=[20, 3]).astype(np.float32)
     expected = np.tanh((x * 0.5) @ kernel + bias) @ out_kernel + out_bias
     np.testing.assert_allclose(estimator.predict(x)["prediction"], expected, rtol=0.01, atol=0.02)
