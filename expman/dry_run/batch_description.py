@@ -25,7 +25,7 @@ def described_tensors(name: str, structure: Any, *, may_lack_values: bool = Fals
         if name.endswith("labels"):
             line += f"; {_distribution(array)}"
         lines.append(line)
-        lines += [f"warning: {member} {fault}" for fault in _oddities(array, may_lack_values=may_lack_values)]
+        lines += [f"warning: {member} {error}" for error in _oddities(array, may_lack_values=may_lack_values)]
     return lines
 
 

@@ -64,21 +64,21 @@ def _perform_all(checks: Sequence[Check], run: DryRun) -> bool:
 def _perform(check: Check, run: DryRun) -> bool:
     """Performs one check and prints the rest of its line, then what belongs below it; returns whether it passed."""
     start = time.perf_counter()
-    fault, finding = None, Finding("")
+    reason, finding = None, Finding("")
     with contextlib.redirect_stdout(io.StringIO()) as printed:  # by the user's code: it must not break the line
         try:
             finding = check.perform(run)
         except ExperimentError as error:
-            fault = str(error)
+            reason = str(error)
         except Exception:  # a boundary: whatever a check meets, those that do not need it go on
-            fault = traceback.format_exc().rstrip()
-    verdict = "ok" if fault is None else "FAILED"
+            reason = traceback.format_exc().rstrip()
+    verdict = "ok" if reason is None else "FAILED"
     print(f"{verdict:<7} {time.perf_counter() - start:6.1f} s  {finding.summary}".rstrip())
-    for text in (fault, *finding.details):
+    for text in (reason, *finding.details):
         _print_below(text)
     _print_below(printed.getvalue(), mark="| ")
     sys.stdout.flush()
-    return fault is None
+    return reason is None
 
 
 def _print_below(text: str | None, *, mark: str = "") -> None:

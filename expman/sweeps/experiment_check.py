@@ -20,7 +20,7 @@ def checked_experiment(sweep: Sweep, processes: IsolatedProcesses) -> dict[str, 
     """The settings of the sweep's experiment, after all that the sweep may set has been tried on its `hparams`.
 
     Raises:
-        UsageError: the settings file has faults, or its `hparams` do not take what the space holds, or the MLflow server that
+        UsageError: the settings file has errors, or its `hparams` do not take what the space holds, or the MLflow server that
             it names does not answer.
     """
     isolated = processes.start(describe_experiment, Path(sweep.settings_file), {})

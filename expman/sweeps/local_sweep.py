@@ -33,7 +33,7 @@ def run_sweep(sweep_file: str | os.PathLike[str], *, accepts_changes: bool = Fal
         accepts_changes: go on although the sweep file, the settings or the model changed since the sweep was started.
 
     Raises:
-        SettingsError, UsageError: the sweep file has faults, or does not fit to the settings.
+        SettingsError, UsageError: the sweep file has errors, or does not fit to the settings.
         SweepError: the sweep cannot start or go on.
         SweepStoppedError: Ctrl-C or SIGTERM ended it; the same command goes on.
     """

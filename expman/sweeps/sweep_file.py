@@ -26,7 +26,7 @@ from expman.settings.vocabulary import (
     number,
     optional,
 )
-from expman.sweeps.search.search_space import is_expression, point_fault, space_fault
+from expman.sweeps.search.search_space import is_expression, point_error, space_error
 
 _ALGORITHMS = ("tpe", "random", "anneal", "atpe", "grid")
 _PACKAGES_OF_ATPE = {"lightgbm": "lightgbm", "sklearn": "scikit-learn"}
@@ -95,7 +95,7 @@ def load_sweep(file: str | os.PathLike[str]) -> Sweep:
     """Executes and checks a sweep file.
 
     Raises:
-        SettingsError: the file is missing or has faults; it lists all of them.
+        SettingsError: the file is missing or has errors; it lists all of them.
         UserExceptionError: the file raised while it was executed.
     """
     source = UserModule(Path(file), described_as="sweep file")
@@ -117,23 +117,23 @@ def sweep_table() -> str:
 
 
 def _problems(namespace: Mapping[str, Any], *, lines: Mapping[str, int], file: Path) -> list[Problem]:
-    """All faults of an executed sweep file, in its order."""
+    """All errors of an executed sweep file, in its order."""
     misspelt = _misspelt_names(namespace, lines)
-    faults = [(wrong, f"is not a known name. Did you mean {right}? "
+    errors = [(wrong, f"is not a known name. Did you mean {right}? "
                       "Rename it, or start the name of a helper of your own with an underscore.")
               for wrong, right in misspelt.items()]
     for setting in SWEEP_SETTINGS:
         if setting.name in namespace:
-            fault = setting.kind.error(namespace[setting.name])
-            faults += [(setting.name, fault)] if fault else []
+            error = setting.kind.error(namespace[setting.name])
+            errors += [(setting.name, error)] if error else []
         elif setting.default is REQUIRED and setting.name not in misspelt.values():
-            faults.append((setting.name, f"is missing: it must be {setting.kind.expectation} ({setting.meaning})."))
+            errors.append((setting.name, f"is missing: it must be {setting.kind.expectation} ({setting.meaning})."))
     sound = {setting.name: namespace.get(setting.name, setting.default) for setting in SWEEP_SETTINGS
-             if setting.name not in dict(faults)}
-    faults += _faults_in_depth(sound, file=file)
-    faults.sort(key=lambda fault: lines.get(fault[0], sys.maxsize))
-    return [Problem(f"{file}:{lines[subject]}" if subject in lines else str(file), f"{subject} {fault}")
-            for subject, fault in faults]
+             if setting.name not in dict(errors)}
+    errors += _errors_in_depth(sound, file=file)
+    errors.sort(key=lambda error: lines.get(error[0], sys.maxsize))
+    return [Problem(f"{file}:{lines[subject]}" if subject in lines else str(file), f"{subject} {error}")
+            for subject, error in errors]
 
 
 def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, str]:
@@ -150,34 +150,34 @@ def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> d
     return misspelt
 
 
-def _faults_in_depth(sound: Mapping[str, Any], *, file: Path) -> list[tuple[str, str]]:
-    """The faults of values whose type is right.
+def _errors_in_depth(sound: Mapping[str, Any], *, file: Path) -> list[tuple[str, str]]:
+    """The errors of values whose type is right.
 
     Arguments:
         sound: these values by name; `REQUIRED` for one that is missing.
         file: the sweep file.
     """
-    faults = []
+    errors = []
     settings_file = sound.get("experiment_settings_file", REQUIRED)
     if settings_file is not REQUIRED and _find_settings_file(settings_file, sweep_file=file) is None:
-        faults.append(("experiment_settings_file", f"'{settings_file}' does not exist, neither relative to the sweep file nor "
+        errors.append(("experiment_settings_file", f"'{settings_file}' does not exist, neither relative to the sweep file nor "
                                                    "to the current folder. Correct the path."))
     if sound.get("metric", "loss") != "loss" and sound.get("mode", "") is None:
-        faults.append(("mode", f"must be 'min' or 'max', since metric is {sound['metric']!r} and a wrong guess would "
+        errors.append(("mode", f"must be 'min' or 'max', since metric is {sound['metric']!r} and a wrong guess would "
                                "search for the worst trial. Got None."))
     algorithm = sound.get("algorithm")
     lacking = [package for module, package in _PACKAGES_OF_ATPE.items() if importlib.util.find_spec(module) is None]
     if algorithm == "atpe" and lacking:
-        faults.append(("algorithm", f"'atpe' needs packages that are not installed. Run `pip install {' '.join(lacking)}`, or "
+        errors.append(("algorithm", f"'atpe' needs packages that are not installed. Run `pip install {' '.join(lacking)}`, or "
                                     "set it to 'tpe'."))
     space = sound.get("space", REQUIRED)
     if algorithm is None or space is REQUIRED:
-        return faults
-    fault = space_fault(space, algorithm=algorithm)
-    if fault:
-        return [*faults, ("space", fault)]
-    found = (point_fault(space, point) for point in sound.get("points_to_evaluate", []))
-    return faults + [("points_to_evaluate", f"[{index}] {fault}") for index, fault in enumerate(found) if fault]
+        return errors
+    error = space_error(space, algorithm=algorithm)
+    if error:
+        return [*errors, ("space", error)]
+    found = (point_error(space, point) for point in sound.get("points_to_evaluate", []))
+    return errors + [("points_to_evaluate", f"[{index}] {error}") for index, error in enumerate(found) if error]
 
 
 def _find_settings_file(named: str, *, sweep_file: Path) -> Path | None:

@@ -91,23 +91,23 @@ def test_loading_needs_no_tensorflow_and_importing_not_even_numpy(tmp_path):
 def test_all_faults_come_at_once_in_the_order_of_the_file(tmp_path):
     file = write_sweep(tmp_path, ("max_trials = 7", "max_trials = 0"), ('"mysettings.py"', '"nowhere.py"'),
                        added='algoritm = "tpe"\nrandom_seed = "1"\nmetric = "mae"\n')
-    faults = faults_of(file)
-    assert faults[0] == (f"{file}:4: experiment_settings_file 'nowhere.py' does not exist, neither relative to the sweep file "
+    errors = faults_of(file)
+    assert errors[0] == (f"{file}:4: experiment_settings_file 'nowhere.py' does not exist, neither relative to the sweep file "
                          "nor to the current folder. Correct the path.")
-    assert faults[1] == f"{file}:6: max_trials must be an int above 0. Got 0 (int)."
-    assert faults[2].startswith(f"{file}:7: algoritm is not a known name. Did you mean algorithm?")
-    assert faults[3].endswith("random_seed must be an int of at least 0. Got '1' (str). Remove the quotes.")
-    assert "mode must be 'min' or 'max', since metric is 'mae'" in faults[4]
-    assert len(faults) == 5
+    assert errors[1] == f"{file}:6: max_trials must be an int above 0. Got 0 (int)."
+    assert errors[2].startswith(f"{file}:7: algoritm is not a known name. Did you mean algorithm?")
+    assert errors[3].endswith("random_seed must be an int of at least 0. Got '1' (str). Remove the quotes.")
+    assert "mode must be 'min' or 'max', since metric is 'mae'" in errors[4]
+    assert len(errors) == 5
 
 
 def test_missing_names_are_told_with_what_they_mean(tmp_path):
     file = tmp_path / "mysweep_empty.py"
     file.write_text("", encoding="utf-8")
-    faults = faults_of(file)
-    assert len(faults) == 3
-    for name, fault in zip(("experiment_settings_file", "space", "max_trials"), faults):
-        assert fault.startswith(f"{file}: {name} is missing: it must be ")
+    errors = faults_of(file)
+    assert len(errors) == 3
+    for name, error in zip(("experiment_settings_file", "space", "max_trials"), errors):
+        assert error.startswith(f"{file}: {name} is missing: it must be ")
 
 
 def test_a_file_that_is_missing_or_no_python_is_told(tmp_path):
@@ -138,8 +138,8 @@ def test_an_exception_shows_the_user_his_own_line(tmp_path):
     ("7", "must be a dict from names to hyperopt expressions")])
 def test_faults_of_the_space_are_told_at_its_line(tmp_path, space, expected):
     file = write_sweep(tmp_path, ('{"x": hp.uniform("x", -5, 5), "kind": hp.choice("kind", ["a", "b"])}', space))
-    (fault,) = faults_of(file)
-    assert fault.startswith(f"{file}:5: space ") and expected in fault
+    (error,) = faults_of(file)
+    assert error.startswith(f"{file}:5: space ") and expected in error
 
 
 @pytest.mark.parametrize(("space", "expected"), [
@@ -152,8 +152,8 @@ def test_faults_of_the_space_are_told_at_its_line(tmp_path, space, expected):
 def test_faults_of_a_grid_are_told(tmp_path, space, expected):
     file = write_sweep(tmp_path, ('{"x": hp.uniform("x", -5, 5), "kind": hp.choice("kind", ["a", "b"])}', space),
                        added='algorithm = "grid"\n')
-    (fault,) = faults_of(file)
-    assert fault.startswith(f"{file}:5: space ") and expected in fault
+    (error,) = faults_of(file)
+    assert error.startswith(f"{file}:5: space ") and expected in error
 
 
 @pytest.mark.parametrize(("point", "expected"), [
@@ -166,8 +166,8 @@ def test_faults_of_a_grid_are_told(tmp_path, space, expected):
     ({"x": 0, "kind": 0.5}, "[1] gives 'kind' a value that must be an int from 0 to 1. Got 0.5.")])
 def test_faults_of_first_points_are_told(tmp_path, point, expected):
     file = write_sweep(tmp_path, added=f"points_to_evaluate = [{{'x': 1, 'kind': 1}}, {point!r}]\n")
-    (fault,) = faults_of(file)
-    assert fault.startswith(f"{file}:7: points_to_evaluate ") and expected in fault
+    (error,) = faults_of(file)
+    assert error.startswith(f"{file}:7: points_to_evaluate ") and expected in error
 
 
 def test_atpe_without_its_packages_tells_what_to_install(tmp_path, monkeypatch):
@@ -183,9 +183,9 @@ def test_atpe_refuses_what_it_cannot_search(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: object())
     file = write_sweep(tmp_path, ('hp.choice("kind", ["a", "b"])', 'hp.pchoice("kind", [(0.1, "a"), (0.9, "b")])'),
                        added='algorithm = "atpe"\n')
-    (fault,) = faults_of(file)
-    assert "Unsupported hyperopt domain type" in fault
-    assert fault.endswith("Set algorithm = 'tpe', which takes more expressions.")
+    (error,) = faults_of(file)
+    assert "Unsupported hyperopt domain type" in error
+    assert error.endswith("Set algorithm = 'tpe', which takes more expressions.")
 
 
 @pytest.mark.parametrize("setting", SWEEP_SETTINGS, ids=lambda setting: setting.name)

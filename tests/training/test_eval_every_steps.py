@@ -118,8 +118,8 @@ def test_readers_of_the_table_take_several_rows_an_epoch(often):
     history = Trial(folder=ExperimentFolder(often), number=1, hparams={}, point={}).history("loss")
     assert history == list(zip(places, values))
     rule = MedianStopping(metric="loss", mode="min", grace_epochs=1, min_trials=1)
-    assert rule.judge([(2 / 3, 99.0)], [history]) is None  # before the first epoch is over
-    assert "epoch 1.333: the best loss so far, 99" in rule.judge([(4 / 3, 99.0)], [history])
+    assert rule.reason_to_end([(2 / 3, 99.0)], [history]) is None  # before the first epoch is over
+    assert "epoch 1.333: the best loss so far, 99" in rule.reason_to_end([(4 / 3, 99.0)], [history])
     assert [row.step for row in RunContent(ExperimentFolder(often)).rows_after(14)] == [16, 18, 20, 22, 24]
 
 

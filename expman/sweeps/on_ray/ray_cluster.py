@@ -120,22 +120,22 @@ def check_places(nodes: Sequence[Node], terms: Any, *, record: str) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from expman.sweeps.on_ray.ray_trial import place_fault
-    look = ray.remote(num_cpus=0, max_retries=0)(place_fault)
+    from expman.sweeps.on_ray.ray_trial import place_error
+    look = ray.remote(num_cpus=0, max_retries=0)(place_error)
     answers = [look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.identity, soft=False)).remote(
         terms, record=record) for node in nodes]
-    faults = []
+    reasons = []
     for node, answer in zip(nodes, answers, strict=True):
         try:
-            fault = ray.get(answer, timeout=_SECONDS_FOR_ANSWERS)
+            reason = ray.get(answer, timeout=_SECONDS_FOR_ANSWERS)
         except (ray.exceptions.RayError, ImportError, RuntimeError) as error:
             lines = str(error).strip().splitlines()
-            fault = (f"cannot run this project ({lines[-1] if lines else type(error).__name__}). It and its requirements must "
+            reason = (f"cannot run this project ({lines[-1] if lines else type(error).__name__}). It and its requirements must "
                      f"be installed there as here, in {PROJECT_FOLDER}.")
-        if fault:
-            faults.append(f"node {node.name} {fault}")
-    if faults:
-        raise SweepError("\n".join(faults))
+        if reason:
+            reasons.append(f"node {node.name} {reason}")
+    if reasons:
+        raise SweepError("\n".join(reasons))
 
 
 @contextlib.contextmanager

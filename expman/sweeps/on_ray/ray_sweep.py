@@ -40,7 +40,7 @@ def run_ray_sweep(sweep_file: str | os.PathLike[str], *, address: str | None = N
         accepts_changes: see `local_sweep.run_sweep`.
 
     Raises:
-        SettingsError, UsageError: the sweep file has faults, or does not fit to the settings or to Ray.
+        SettingsError, UsageError: the sweep file has errors, or does not fit to the settings or to Ray.
         SweepError: the sweep cannot start or go on, here or on the cluster.
         SweepStoppedError: Ctrl-C or SIGTERM ended it; the same command goes on.
     """

@@ -53,7 +53,7 @@ class RayTerms:
     timeout_seconds: float | None
 
 
-def place_fault(terms: RayTerms, *, record: str) -> str | None:
+def place_error(terms: RayTerms, *, record: str) -> str | None:
     """What keeps this machine from running trials of a sweep; None: nothing.
 
     Arguments:

@@ -161,7 +161,7 @@ class _Pruner:
             return self._asked_verdict(history[-1])
         if self._request.pruning_rule is None:
             return None
-        return self._request.pruning_rule.judge(history, self._others())
+        return self._request.pruning_rule.reason_to_end(history, self._others())
 
     def _asked_verdict(self, evaluation: tuple[float, float]) -> str | None:
         try:

@@ -30,7 +30,7 @@ def pruning_rule(sweep: Sweep) -> NoPruning | MedianStopping | SuccessiveHalving
 class NoPruning:
     """Lets every trial go on."""
 
-    def judge(self, history: History, others: Sequence[History]) -> str | None:
+    def reason_to_end(self, history: History, others: Sequence[History]) -> str | None:
         """Returns None."""
         return None
 
@@ -59,7 +59,7 @@ class MedianStopping:
     grace_epochs: int
     min_trials: int
 
-    def judge(self, history: History, others: Sequence[History]) -> str | None:
+    def reason_to_end(self, history: History, others: Sequence[History]) -> str | None:
         """Decides after an evaluation.
 
         Arguments:
@@ -109,8 +109,8 @@ class SuccessiveHalving:
     grace_epochs: int
     reduction_factor: int
 
-    def judge(self, history: History, others: Sequence[History]) -> str | None:
-        """Decides after an evaluation; see `MedianStopping.judge`."""
+    def reason_to_end(self, history: History, others: Sequence[History]) -> str | None:
+        """Decides after an evaluation; see `MedianStopping.reason_to_end`."""
         rung = self._rung_just_reached(history)
         if rung is None:
             return None

@@ -16,7 +16,6 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # hyperopt takes a second to import, and a grid does without
-    import numpy as np
     from hyperopt.pyll import Apply
 
 _SCALARS = (bool, int, float, str, type(None))
@@ -24,9 +23,11 @@ _CHOICES = ("randint", "categorical")  # what hyperopt draws for hp.choice and h
 
 
 def is_expression(value: Any) -> bool:
-    """Whether a value is an expression of hyperopt."""
-    base = sys.modules.get("hyperopt.pyll.base")  # no expression can be there before this module is
-    return base is not None and isinstance(value, base.Apply)
+    """Returns whether a value is an expression of hyperopt."""
+    if "hyperopt" not in sys.modules:  # no expression can be there before this module is
+        return False
+    from expman.sweeps.search.hyperopt_internals import EXPRESSION
+    return isinstance(value, EXPRESSION)
 
 
 def is_grid(space: Any) -> bool:
@@ -36,7 +37,10 @@ def is_grid(space: Any) -> bool:
 
 def labels_of(space: Any) -> list[str]:
     """The labels of all that is drawn in a space, in alphabetical order; those of a grid are its names."""
-    return sorted(space if is_grid(space) else _parameters(space))
+    if is_grid(space):
+        return sorted(space)
+    from expman.sweeps.search.hyperopt_internals import parameters_of
+    return sorted(parameters_of(space))
 
 
 def hparams_of(sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,21 +80,18 @@ def hparams_at(space: Any, point: Mapping[str, Any]) -> dict[str, Any]:
     """The hparams that a point of a space stands for."""
     if is_grid(space):
         return hparams_of(point)
-    from hyperopt.pyll import as_apply, dfs, rec_eval
-    expression = as_apply(space)
-    values = {node: point[_label(node)] for node in dfs(expression)
-              if node.name == "hyperopt_param" and _label(node) in point}
-    return hparams_of(rec_eval(expression, memo=values, print_node_on_error=False))
+    from expman.sweeps.search.hyperopt_internals import sample_at
+    return hparams_of(sample_at(space, point))
 
 
 def drawn_point(space: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """The point that the values of labels make, in plain Python numbers, without the labels of options not taken."""
     if is_grid(space):
         return {name: _plain(name, value) for name, value in values.items()}
-    from hyperopt.pyll import as_apply
-    parameters = _parameters(space)
+    from expman.sweeps.search.hyperopt_internals import expression_of, parameters_of
+    parameters = parameters_of(space)
     convert = {label: int if parameters[label].name in _CHOICES else float for label in parameters}
-    return {label: convert[label](values[label]) for label in sorted(_active_labels(as_apply(space), values))}
+    return {label: convert[label](values[label]) for label in sorted(_active_labels(expression_of(space), values))}
 
 
 def grid_points(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -98,10 +99,10 @@ def grid_points(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     return (drawn_point(space, dict(zip(space, values))) for values in product(*space.values()))
 
 
-def space_fault(space: Any, *, algorithm: str) -> str | None:
+def space_error(space: Any, *, algorithm: str) -> str | None:
     """None for a space that the algorithm can search, else what is wrong with it and the remedy."""
     if algorithm == "grid":
-        return _grid_fault(space)
+        return _grid_error(space)
     if is_grid(space):
         return ("holds lists only, which algorithm 'grid' tries in all combinations. Set algorithm = 'grid', or write "
                 "hp.choice(name, list) for each.")
@@ -109,13 +110,13 @@ def space_fault(space: Any, *, algorithm: str) -> str | None:
         return f"must have names that are a str. Got {list(space)!r}."
     import hyperopt
     from hyperopt.exceptions import DuplicateLabel
-    from hyperopt.pyll import as_apply
+
+    from expman.sweeps.search.hyperopt_internals import check_for_atpe, expression_of
     try:
         samples = _samples(space, num_samples=1, seed=0)
-        domain = hyperopt.Domain(None, as_apply(space))
+        domain = hyperopt.Domain(None, expression_of(space))
         if algorithm == "atpe":
-            import hyperopt.atpe
-            hyperopt.atpe.Hyperparameter.createHyperparameterConfigForHyperoptDomain(domain)
+            check_for_atpe(expression_of(space))
     except DuplicateLabel as error:
         return f"uses the label '{error}' twice. Give each hp expression a label of its own."
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError) as error:
@@ -132,8 +133,8 @@ def space_fault(space: Any, *, algorithm: str) -> str | None:
     return None
 
 
-def point_fault(space: Any, point: Mapping[str, Any]) -> str | None:
-    """None for a point of a space without faults, else what is wrong with the point."""
+def point_error(space: Any, point: Mapping[str, Any]) -> str | None:
+    """None for a point of a space without errors, else what is wrong with the point."""
     labels = labels_of(space)
     for label in point:
         if label not in labels:
@@ -143,15 +144,15 @@ def point_fault(space: Any, point: Mapping[str, Any]) -> str | None:
     if is_grid(space):
         active = labels
     else:
-        from hyperopt.pyll import as_apply
-        active = sorted(_active_labels(as_apply(space), point))
+        from expman.sweeps.search.hyperopt_internals import expression_of, parameters_of
+        active = sorted(_active_labels(expression_of(space), point))
     for label in active:
         if label not in point:
             return f"lacks a value for '{label}'. Add it."
-        fault = _grid_value_fault(space[label], point[label]) if is_grid(space) else (
-            _drawn_value_fault(_parameters(space)[label], point[label]))
-        if fault:
-            return f"gives '{label}' a value that {fault}"
+        error = _grid_value_error(space[label], point[label]) if is_grid(space) else (
+            _drawn_value_error(parameters_of(space)[label], point[label]))
+        if error:
+            return f"gives '{label}' a value that {error}"
     return None
 
 
@@ -179,16 +180,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _label(parameter: Apply) -> str:
-    return parameter.arg["label"].obj
-
-
-def _parameters(space: Any) -> dict[str, Apply]:
-    """Label → the distribution that it is drawn from."""
-    from hyperopt.pyll import as_apply, dfs
-    return {_label(node): node.arg["obj"] for node in dfs(as_apply(space)) if node.name == "hyperopt_param"}
-
-
 def _samples(space: Any, *, num_samples: int, seed: int) -> list[Any]:
     """See `sample_hparams`."""
     if is_grid(space):
@@ -196,32 +187,20 @@ def _samples(space: Any, *, num_samples: int, seed: int) -> list[Any]:
         num_samples = min(max(num_samples, *lengths), math.lcm(*lengths))
         return [{name: values[index % len(values)] for name, values in space.items()} for index in range(num_samples)]
     import numpy as np
-    from hyperopt.pyll import as_apply
+
+    from expman.sweeps.search.hyperopt_internals import drawn_sample, expression_of
     generator = np.random.default_rng(seed)
-    options = _options(as_apply(space), {})
+    options = _options(expression_of(space), {})
     options += [{}] * (num_samples - len(options))
-    return [_draw(space, given=given, generator=generator) for given in options]
-
-
-def _draw(space: Any, *, given: Mapping[str, int], generator: np.random.Generator) -> Any:
-    """A sample of a space with some labels given and the others drawn."""
-    from hyperopt.pyll import as_apply, clone, dfs, rec_eval
-    from hyperopt.pyll.stochastic import recursive_set_rng_kwarg
-    expression = recursive_set_rng_kwarg(clone(as_apply(space)), as_apply(generator))
-    values = {node: given[_label(node)] for node in dfs(expression)
-              if node.name == "hyperopt_param" and _label(node) in given}
-    return rec_eval(expression, memo=values, print_node_on_error=False)
-
-
-def _is_choice(node: Apply) -> bool:
-    return node.name == "switch" and node.pos_args[0].name == "hyperopt_param"
+    return [drawn_sample(space, given=given, generator=generator) for given in options]
 
 
 def _options(node: Apply, chosen: Mapping[str, int]) -> list[dict[str, int]]:
     """For each option of each choice the choices that lead to it."""
-    if not _is_choice(node):
+    from expman.sweeps.search.hyperopt_internals import is_choice, label_of
+    if not is_choice(node):
         return [found for part in node.inputs() for found in _options(part, chosen)]
-    label = _label(node.pos_args[0])
+    label = label_of(node.pos_args[0])
     if label in chosen:  # the same choice is used once more, further inside
         return _options(node.pos_args[1 + chosen[label]], chosen)
     ways = [{**chosen, label: index} for index in range(len(node.pos_args) - 1)]
@@ -230,17 +209,18 @@ def _options(node: Apply, chosen: Mapping[str, int]) -> list[dict[str, int]]:
 
 def _active_labels(node: Apply, values: Mapping[str, Any]) -> set[str]:
     """The labels that matter for given values: not those of options that are not taken."""
-    if node.name == "hyperopt_param":
-        return {_label(node)}
-    if not _is_choice(node):
+    from expman.sweeps.search.hyperopt_internals import is_choice, is_parameter, label_of
+    if is_parameter(node):
+        return {label_of(node)}
+    if not is_choice(node):
         return {label for part in node.inputs() for label in _active_labels(part, values)}
-    choice = _label(node.pos_args[0])
+    choice = label_of(node.pos_args[0])
     index, options = values.get(choice), node.pos_args[1:]
     is_index = _is_number(index) and float(index).is_integer() and 0 <= index < len(options)
     return {choice} | (_active_labels(options[int(index)], values) if is_index else set())
 
 
-def _grid_fault(space: Any) -> str | None:
+def _grid_error(space: Any) -> str | None:
     if not isinstance(space, dict):
         return "must be a dict from names to lists, since algorithm is 'grid'. Write the lists, or set algorithm = 'tpe'."
     if not all(isinstance(name, str) for name in space):
@@ -261,11 +241,11 @@ def _grid_fault(space: Any) -> str | None:
     return None
 
 
-def _grid_value_fault(values: Any, value: Any) -> str | None:
+def _grid_value_error(values: Any, value: Any) -> str | None:
     return None if value in values else f"is none of {list(values)!r}. Got {value!r}."
 
 
-def _drawn_value_fault(distribution: Apply, value: Any) -> str | None:
+def _drawn_value_error(distribution: Apply, value: Any) -> str | None:
     """None for a value that can be drawn; the bounds are known when they are plain numbers."""
     if not _is_number(value) or not math.isfinite(value):
         return f"must be a number (for hp.choice the index of an option). Got {value!r} ({type(value).__name__})."
@@ -279,9 +259,10 @@ def _drawn_value_fault(distribution: Apply, value: Any) -> str | None:
 
 def _bounds(distribution: Apply) -> tuple[float, float]:
     """The least and the largest value that a distribution draws; infinite where there is no bound, or a computed one."""
-    from hyperopt.pyll.base import Literal, MissingArgument
-    arguments = {name: argument.obj if isinstance(argument, Literal) else None
-                 for name, argument in distribution.arg.items() if argument is not MissingArgument}
+    from expman.sweeps.search.hyperopt_internals import plain_arguments
+    arguments = plain_arguments(distribution)
+    if arguments is None:
+        return -math.inf, math.inf
     if distribution.name == "categorical":
         return 0, len(distribution.arg["p"].inputs()) - 1
     low, high = arguments.get("low"), arguments.get("high")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from expman.errors import UserCodeError
 from expman.settings.user_module import user_code
-from expman.sweeps.search.search_space import drawn_point, grid_points, hparams_at, labels_of, point_fault
+from expman.sweeps.search.search_space import drawn_point, grid_points, hparams_at, labels_of, point_error
 from expman.sweeps.sweep_file import Sweep
 
 if TYPE_CHECKING:  # takes a second to import, and a grid does without
@@ -82,10 +82,10 @@ class Suggestions:
         """
         if status not in _STATUSES:
             raise ValueError(f"status must be one of {', '.join(_STATUSES)}. Got {status!r}.")
-        fault = point_fault(self._sweep.space, suggestion.point)
-        if fault:
+        error = point_error(self._sweep.space, suggestion.point)
+        if error:
             _LOGGER.warning("Trial %d does not count for the search, as the space has changed: its point %s",
-                            suggestion.number, fault)
+                            suggestion.number, error)
             return
         has_value = status in ("finished", "pruned") and value is not None and math.isfinite(value)
         sign = 1 if self._sweep.mode == "min" else -1
@@ -164,7 +164,7 @@ class _StopRule:
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
         self._ended: dict[int, _Outcome] = {}  # in the order in which they ended
-        self._unjudged: list[int] = []
+        self._not_asked: list[int] = []
         self._arguments: Sequence[Any] = ()
         self._reason: str | None = None
 
@@ -172,12 +172,12 @@ class _StopRule:
         if self._sweep.early_stop_fn is None or outcome.is_running:
             return
         if outcome.loss is not None and number not in self._ended:
-            self._unjudged.append(number)
+            self._not_asked.append(number)
         self._ended[number] = outcome
 
     def reason(self) -> str | None:
-        while self._unjudged and self._reason is None:
-            number = self._unjudged.pop(0)
+        while self._not_asked and self._reason is None:
+            number = self._not_asked.pop(0)
             if self._wants_end(number):
                 self._reason = f"early_stop_fn ends the sweep after trial {number}"
         return self._reason
@@ -197,7 +197,7 @@ class _StopRule:
 
 def _hyperopt_trials(outcomes: Mapping[int, _Outcome], *, labels: Sequence[str]) -> hyperopt.Trials:
     """Outcomes as hyperopt keeps them."""
-    from hyperopt.base import JOB_STATE_DONE, JOB_STATE_RUNNING, STATUS_FAIL, STATUS_OK, STATUS_RUNNING, trials_from_docs
+    from hyperopt import JOB_STATE_DONE, JOB_STATE_RUNNING, STATUS_FAIL, STATUS_OK, STATUS_RUNNING, trials_from_docs
     documents = []
     for number, outcome in outcomes.items():
         status = STATUS_RUNNING if outcome.is_running else STATUS_FAIL if outcome.loss is None else STATUS_OK
@@ -221,8 +221,7 @@ def _hyperopt_algorithm(name: str) -> Callable[..., Any]:
 def _suggest_by_atpe(new_ids: Sequence[int], domain: hyperopt.Domain, trials: hyperopt.Trials, seed: int) -> Any:
     """Calls hyperopt's atpe, which draws from the global generators and takes only trials that have a loss."""
     import numpy as np
-    from hyperopt import atpe
-    from hyperopt.base import trials_from_docs
+    from hyperopt import atpe, trials_from_docs
     known = trials_from_docs([trial for trial in trials.trials if trial["result"]["loss"] is not None], validate=False)
     states = random.getstate(), np.random.get_state()
     try:

@@ -24,7 +24,7 @@ def what_to_return(returned: Any) -> str:
     return ""
 
 
-def unbatched_fault(spec: Any, batch_size: int, *, served_spec: Callable[[], Any] | None = None) -> str | None:
+def unbatched_error(spec: Any, batch_size: int, *, served_spec: Callable[[], Any] | None = None) -> str | None:
     """Why the elements of a dataset cannot be batches, with the remedy; None where they can be.
 
     Batches have one first dimension in all their tensors, which is not known before, or is the batch size. Samples have none:
@@ -49,7 +49,7 @@ def unbatched_fault(spec: Any, batch_size: int, *, served_spec: Callable[[], Any
 
 def advice_on(message: str) -> str:
     """The message of an error, and what helps where samples of different shapes cannot be batched."""
-    return f"{message}\n{_PADDED_BATCH_ADVICE}" if any(fault in message for fault in _SHAPES_DIFFER) else message
+    return f"{message}\n{_PADDED_BATCH_ADVICE}" if any(error in message for error in _SHAPES_DIFFER) else message
 
 
 def _are_served_samples(features: Any, served: Any) -> bool:

@@ -14,7 +14,7 @@ from expman.errors import TrainingError, UserCodeError
 from expman.settings.class_weights import BALANCED, SettledClassWeights, balanced_weights, settled
 from expman.settings.loading import Settings
 from expman.training.data.input_data import InputData
-from expman.training.data.labels_of_classes import classes_of_labels, labels_fault
+from expman.training.data.labels_of_classes import classes_of_labels, labels_error
 from expman.training.data.unknown_length import told_while_counting
 from expman.training.op_errors import readable_message
 
@@ -64,9 +64,9 @@ def _count_classes(settings: Settings, *, most_samples: int | None) -> tuple[col
     plain = dataclasses.replace(settings, values={**settings.values, "class_weights": None})
     data = InputData(plain, for_training=True)
     place = settings.place_of(_PIPELINE)
-    fault = labels_fault(data.first_batch[1])
-    if fault:
-        raise UserCodeError(f"{place}: class_weights needs labels that are classes: {fault}")
+    error = labels_error(data.first_batch[1])
+    if error:
+        raise UserCodeError(f"{place}: class_weights needs labels that are classes: {error}")
     classes = data.dataset.map(lambda features, labels, *weights: classes_of_labels(labels))
     counts: collections.Counter[int] = collections.Counter()
     num_samples = 0

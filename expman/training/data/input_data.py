@@ -14,7 +14,7 @@ from expman.errors import TrainingError, UserCodeError
 from expman.runtimes.tensorflow_internals import draws_below_shuffle, draws_when_reached
 from expman.settings.loading import Settings
 from expman.settings.user_module import user_code
-from expman.training.data.batch_form import unbatched_fault, what_to_return
+from expman.training.data.batch_form import unbatched_error, what_to_return
 from expman.training.data.labels_of_classes import weighted, weighted_alike
 from expman.training.data.sample_stream import parts_of_stream
 from expman.training.data.unknown_length import EvaluationWatch, told_while_counting
@@ -119,9 +119,9 @@ class InputData:
         if not (isinstance(spec, tuple) and len(spec) in (2, 3) and _holds_tensors(spec)):
             raise UserCodeError(f"{place}: the dataset of {_PIPELINE} must yield pairs (features, labels), or "
                                 f"triples (features, labels, sample weights), of tensors. Its elements are {spec}.")
-        fault = unbatched_fault(spec, self._settings.batch_size, served_spec=lambda: self._settings.call(_SERVING_PIPELINE))
-        if fault:
-            raise UserCodeError(f"{place}: the dataset of {_PIPELINE} is not batched: {fault}.")
+        error = unbatched_error(spec, self._settings.batch_size, served_spec=lambda: self._settings.call(_SERVING_PIPELINE))
+        if error:
+            raise UserCodeError(f"{place}: the dataset of {_PIPELINE} is not batched: {error}.")
         return dataset
 
     def _limited(self, dataset: tf.data.Dataset, *, goes_on: bool) -> tuple[tf.data.Dataset, int | None, bool]:

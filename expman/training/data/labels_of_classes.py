@@ -11,7 +11,7 @@ import tensorflow as tf
 _REMEDY = "Cast classes to integers in the pipeline, e.g. tf.cast(labels, tf.int32), or remove class_weights."
 
 
-def labels_fault(labels: Any) -> str | None:
+def labels_error(labels: Any) -> str | None:
     """Why the labels of a batch are no classes, with the remedy; None where they are."""
     if not isinstance(labels, tf.Tensor):
         return f"one dense tensor. Got {type(labels).__name__}. Remove class_weights, and yield sample weights."

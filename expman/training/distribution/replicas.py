@@ -38,13 +38,13 @@ def check_replicas(settings: Settings, *, num_replicas: int) -> None:
     Raises:
         TrainingError: there are several replicas and such a setting.
     """
-    faults = {
+    errors = {
         "steps_per_execution": ((settings.steps_per_execution or 1) > 1, "TensorFlow runs one step at a time: remove it"),
         "gradient_accumulation_steps": (settings.gradient_accumulation_steps > 1,
                                         "Keras cannot accumulate there: set it to 1, and a larger batch_size"),
         "random_seed": (settings.random_seed is None, "all must draw the same order of the data: set it")}
     found = [f"{name} = {getattr(settings, name)} does not go with {num_replicas} devices: {remedy}."
-             for name, (is_wrong, remedy) in faults.items() if is_wrong]
+             for name, (is_wrong, remedy) in errors.items() if is_wrong]
     if settings.defines("train_step"):
         found.append(f"{settings.place_of('train_step')}: train_step does not go with {num_replicas} devices, which would not "
                      "share their gradients: use one device, or remove train_step.")

@@ -150,7 +150,7 @@ def _check_compilable(settings: Settings, features: Any) -> None:
 
 
 def _trace(function: Any, spec: Any, *, example: Any) -> None:
-    """Traces a function for all batches of a spec, as evaluations call it; a fault is told with the shapes of the example."""
+    """Traces a function for all batches of a spec, as evaluations call it; a error is told with the shapes of the example."""
     try:
         function.get_concrete_function(spec)
     except _MISFITS:

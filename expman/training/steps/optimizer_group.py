@@ -135,10 +135,10 @@ def weights_of_parts(network: keras.Model, names: Iterable[str]) -> dict[str, li
                          f"{_quoted(layers)}. Name each optimizer after a layer or sub-model.")
     owners = {id(weight): [name for name in names if any(weight is own for own in layers[name].trainable_variables)]
               for weight in network.trainable_variables}
-    faults = [f"{weight.path} is in {_quoted(owners[id(weight)]) if owners[id(weight)] else 'none'}"
+    errors = [f"{weight.path} is in {_quoted(owners[id(weight)]) if owners[id(weight)] else 'none'}"
               for weight in network.trainable_variables if len(owners[id(weight)]) != 1]
-    if faults:
-        raise PartsError(f"each trainable weight must belong to one of the parts {_quoted(names)}, but {'; '.join(faults)}. "
+    if errors:
+        raise PartsError(f"each trainable weight must belong to one of the parts {_quoted(names)}, but {'; '.join(errors)}. "
                          "Name optimizers for the other layers, too, or set trainable = False on them.")
     return {name: [weight for weight in network.trainable_variables if owners[id(weight)] == [name]] for name in names}
 

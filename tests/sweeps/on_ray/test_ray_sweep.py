@@ -127,21 +127,21 @@ def test_a_sweep_that_one_machine_has_finished_is_finished_on_ray_too(tmp_path):
 
 @needs_ray
 def test_a_node_that_does_not_see_the_sweeps_files_is_told_why(tmp_path):
-    from expman.sweeps.on_ray.ray_trial import RayTerms, place_fault
+    from expman.sweeps.on_ray.ray_trial import RayTerms, place_error
     file = write_sweep(tmp_path).with_name("mysettings.py")
 
-    def fault(**changes: str) -> str | None:
+    def error(**changes: str) -> str | None:
         terms = {"current_folder": str(tmp_path), "sweep_folder": str(tmp_path), "settings_file": str(file),
                  "metric": "mae", "mode": "min", "num_cpus": 1, "num_gpus": 0, "timeout_seconds": None, **changes}
-        return place_fault(RayTerms(**terms), record="{}")
+        return place_error(RayTerms(**terms), record="{}")
 
-    assert f"cannot read {tmp_path}/sweep.json (No such file" in fault()
+    assert f"cannot read {tmp_path}/sweep.json (No such file" in error()
     (tmp_path / "sweep.json").write_text("{ }")
-    assert "sees another" in fault()
+    assert "sees another" in error()
     (tmp_path / "sweep.json").write_text("{}")
-    assert fault() is None
-    assert "cannot find the settings file" in fault(settings_file="/nowhere.py")
-    assert "has no folder /nowhere" in fault(current_folder="/nowhere")
+    assert error() is None
+    assert "cannot find the settings file" in error(settings_file="/nowhere.py")
+    assert "has no folder /nowhere" in error(current_folder="/nowhere")
 
 
 class TuneTrial:

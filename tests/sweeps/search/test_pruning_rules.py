@@ -33,7 +33,7 @@ def sweep_with(**values) -> Sweep:
 def test_no_pruning_lets_all_go_on():
     rule = pruning_rule(sweep_with())
     assert isinstance(rule, NoPruning)
-    assert rule.judge(curve(1e9, math.nan), [curve(0.0, 0.0)] * 20) is None
+    assert rule.reason_to_end(curve(1e9, math.nan), [curve(0.0, 0.0)] * 20) is None
 
 
 def test_the_rules_take_their_numbers_from_the_sweep_file_and_can_be_sent_to_another_process():
@@ -60,58 +60,58 @@ def test_median_stopping_agrees_with_numpy(mode):
         far_enough = table[lengths >= len(own), :len(own)]
         expected = len(far_enough) >= 3 and np.min(sign * own) > np.median(np.mean(sign * far_enough, axis=1))
         verdicts.append(expected)
-        assert (rule.judge(curve(*own.tolist()), others) is not None) == expected
+        assert (rule.reason_to_end(curve(*own.tolist()), others) is not None) == expected
     assert 20 < sum(verdicts) < 280
 
 
 def test_median_stopping_compares_the_best_value_with_averages_by_hand():
     others = [curve(4, 2), curve(6, 4), curve(9, 9)]  # averages after two epochs: 3, 5, 9
-    assert median_rule().judge(curve(7, 6), others) == (
+    assert median_rule().reason_to_end(curve(7, 6), others) == (
         "epoch 2: the best loss so far, 6, is worse than the median 5 of 3 other trials")
-    assert median_rule().judge(curve(7, 5), others) is None  # not strictly worse
-    assert median_rule().judge(curve(5, 100), others) is None  # its best counts
-    assert median_rule(mode="max").judge(curve(4.5, 4), others) == (
+    assert median_rule().reason_to_end(curve(7, 5), others) is None  # not strictly worse
+    assert median_rule().reason_to_end(curve(5, 100), others) is None  # its best counts
+    assert median_rule(mode="max").reason_to_end(curve(4.5, 4), others) == (
         "epoch 2: the best loss so far, 4.5, is worse than the median 5 of 3 other trials")
 
 
 def test_median_stopping_waits_for_its_grace_and_for_enough_trials():
     others = [curve(1, 1, 1)] * 3
-    assert median_rule(grace_epochs=3).judge(curve(9, 9), others) is None
-    assert median_rule(grace_epochs=3).judge(curve(9, 9, 9), others) is not None
-    assert median_rule(min_trials=4).judge(curve(9, 9), others) is None
-    assert median_rule(min_trials=3).judge(curve(9, 9), others) is not None
-    assert median_rule().judge(curve(9, 9), []) is None
-    assert median_rule().judge([], others) is None
+    assert median_rule(grace_epochs=3).reason_to_end(curve(9, 9), others) is None
+    assert median_rule(grace_epochs=3).reason_to_end(curve(9, 9, 9), others) is not None
+    assert median_rule(min_trials=4).reason_to_end(curve(9, 9), others) is None
+    assert median_rule(min_trials=3).reason_to_end(curve(9, 9), others) is not None
+    assert median_rule().reason_to_end(curve(9, 9), []) is None
+    assert median_rule().reason_to_end([], others) is None
 
 
 def test_median_stopping_leaves_out_trials_that_are_not_as_far():
     far, near = curve(10, 10, 10), curve(1, 1)
-    assert median_rule().judge(curve(5, 5, 5), [far, near, near]) is None
-    assert median_rule().judge(curve(5, 5), [far, near, near]) is not None
-    assert median_rule(min_trials=2).judge(curve(50, 50, 50), [far, near, near]) is None
-    assert median_rule().judge(curve(50), [[], curve(1, first=2)]) is None  # evaluated later only: no value to compare yet
+    assert median_rule().reason_to_end(curve(5, 5, 5), [far, near, near]) is None
+    assert median_rule().reason_to_end(curve(5, 5), [far, near, near]) is not None
+    assert median_rule(min_trials=2).reason_to_end(curve(50, 50, 50), [far, near, near]) is None
+    assert median_rule().reason_to_end(curve(50), [[], curve(1, first=2)]) is None  # evaluated later only: no value to compare yet
 
 
 def test_nan_is_the_worst_value_for_the_median():
     nan = math.nan
-    assert median_rule().judge(curve(nan, nan), [curve(5, 5)]) == (
+    assert median_rule().reason_to_end(curve(nan, nan), [curve(5, 5)]) == (
         "epoch 2: the best loss so far, inf, is worse than the median 5 of 1 other trials")
-    assert median_rule().judge(curve(4, nan), [curve(5, 5)]) is None
-    assert median_rule().judge(curve(1e6), [curve(nan), curve(nan), curve(1)]) is None
-    assert median_rule(mode="max").judge(curve(nan), [curve(0.0)]) is not None
-    assert median_rule(mode="max").judge(curve(-1e6), [curve(nan)]) is None
+    assert median_rule().reason_to_end(curve(4, nan), [curve(5, 5)]) is None
+    assert median_rule().reason_to_end(curve(1e6), [curve(nan), curve(nan), curve(1)]) is None
+    assert median_rule(mode="max").reason_to_end(curve(nan), [curve(0.0)]) is not None
+    assert median_rule(mode="max").reason_to_end(curve(-1e6), [curve(nan)]) is None
 
 
 def test_successive_halving_by_hand():
     """Rungs 2, 6, 18; of n trials at a rung the best ⌊n / 3⌋ go on, at least one."""
     rule = halving_rule(grace_epochs=2)
     at_rung = [curve(9, value) for value in (1.0, 2.0, 3.0, 4.0, 5.0)]
-    assert rule.judge(curve(9, 1.5), at_rung) is None  # second of 6, two go on
-    assert rule.judge(curve(9, 2.5), at_rung) == (
+    assert rule.reason_to_end(curve(9, 1.5), at_rung) is None  # second of 6, two go on
+    assert rule.reason_to_end(curve(9, 2.5), at_rung) == (
         "epoch 2: loss 2.5 is number 3 of the 6 trials that reached epoch 2; the best 2 go on")
-    assert rule.judge(curve(9, 1.5), at_rung[:4]) is not None  # second of 5, one goes on
-    assert rule.judge(curve(9, 1e9), []) is None  # the first of all
-    assert rule.judge(curve(9, 1.0), at_rung) is None  # as good as the best
+    assert rule.reason_to_end(curve(9, 1.5), at_rung[:4]) is not None  # second of 5, one goes on
+    assert rule.reason_to_end(curve(9, 1e9), []) is None  # the first of all
+    assert rule.reason_to_end(curve(9, 1.0), at_rung) is None  # as good as the best
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -130,32 +130,32 @@ def test_successive_halving_agrees_with_sorting(mode):
             promoted = np.argsort(sign * values)[:max(1, len(values) // 2)]
             expected = len(values) - 1 not in promoted
         num_pruned += expected
-        assert (rule.judge(own, others) is not None) == expected
+        assert (rule.reason_to_end(own, others) is not None) == expected
     assert num_pruned > 20
 
 
 def test_successive_halving_judges_once_a_rung():
     others = [curve(*[0.0] * 20)] * 9
     rule = halving_rule(grace_epochs=2)
-    judged = [epoch for epoch in range(1, 21) if rule.judge(curve(*[1.0] * epoch), others)]
+    judged = [epoch for epoch in range(1, 21) if rule.reason_to_end(curve(*[1.0] * epoch), others)]
     assert judged == [2, 6, 18]
 
 
 def test_a_rung_counts_at_the_first_evaluation_that_reached_it():
     rule = halving_rule(grace_epochs=2)
     others = [[(1, 9.0), (4, 3.0), (5, 0.0)], [(3, 5.0)]]
-    assert rule.judge([(1, 9.0), (5, 4.0)], others) is not None  # second of 3 at rung 2: 3, 4, 5
-    assert rule.judge([(1, 9.0), (5, 2.9)], others) is None
-    assert rule.judge([(1, 9.0), (5, 2.9), (5 + 2, 2.8)], others) is None  # at rung 6 there is no other yet
-    assert rule.judge([(7, 1.0)], [[(7, 0.5)], [(7, 0.4)]]) is not None  # rungs 2 and 6 at once: the higher one counts
+    assert rule.reason_to_end([(1, 9.0), (5, 4.0)], others) is not None  # second of 3 at rung 2: 3, 4, 5
+    assert rule.reason_to_end([(1, 9.0), (5, 2.9)], others) is None
+    assert rule.reason_to_end([(1, 9.0), (5, 2.9), (5 + 2, 2.8)], others) is None  # at rung 6 there is no other yet
+    assert rule.reason_to_end([(7, 1.0)], [[(7, 0.5)], [(7, 0.4)]]) is not None  # rungs 2 and 6 at once: the higher one counts
 
 
 def test_nan_is_the_worst_value_at_a_rung():
     rule = halving_rule(grace_epochs=1, reduction_factor=2)
-    assert "loss nan is number 2 of the 2 trials" in rule.judge(curve(math.nan), [curve(1e9)])
-    assert rule.judge(curve(1e9), [curve(math.nan)] * 3) is None
-    assert halving_rule(mode="max").judge(curve(math.nan), [curve(-1e9)]) is not None
-    assert rule.judge([], [curve(1.0)]) is None
+    assert "loss nan is number 2 of the 2 trials" in rule.reason_to_end(curve(math.nan), [curve(1e9)])
+    assert rule.reason_to_end(curve(1e9), [curve(math.nan)] * 3) is None
+    assert halving_rule(mode="max").reason_to_end(curve(math.nan), [curve(-1e9)]) is not None
+    assert rule.reason_to_end([], [curve(1.0)]) is None
 
 
 @pytest.mark.parametrize(("rule", "expected_alive"), [
@@ -169,7 +169,7 @@ def test_pruning_saves_epochs_and_keeps_the_best_trial(rule, expected_alive):
         histories[limit] = history
         for epoch in range(1, 28):
             history.append((epoch, limit * (1 + 1 / epoch)))
-            if rule.judge(history, [other for each, other in histories.items() if each != limit]):
+            if rule.reason_to_end(history, [other for each, other in histories.items() if each != limit]):
                 break
     assert histories[1][-1][0] == 27
     finished = [limit for limit, history in histories.items() if history[-1][0] == 27]

@@ -19,7 +19,7 @@ from expman.sweeps.search.search_space import (
     is_expression,
     is_grid,
     labels_of,
-    point_fault,
+    point_error,
     sample_hparams,
 )
 
@@ -116,8 +116,8 @@ def test_a_point_drops_the_labels_of_options_not_taken_and_has_plain_numbers():
     ({"model": 1, "layers": 1}, "lacks a value for 'skip'"), ({"model": 2}, "gives 'model' a value that must lie in 0 … 1"),
     ({"model": True}, "gives 'model' a value that must be a number"), ({"modl": 0}, "Did you mean 'model'?")])
 def test_a_point_of_a_conditional_space_needs_the_labels_of_its_options(point, expected):
-    fault = point_fault(conditional_space(), point)
-    assert fault is None if expected is None else expected in fault
+    error = point_error(conditional_space(), point)
+    assert error is None if expected is None else expected in error
 
 
 @pytest.mark.parametrize(("expression", "inside", "outside"), [
@@ -127,22 +127,22 @@ def test_a_point_of_a_conditional_space_needs_the_labels_of_its_options(point, e
     (hp.pchoice("x", [(0.2, "a"), (0.8, "b")]), (0, 1), (2,)), (hp.uniformint("x", 1, 4), (1, 4), (0, 5))],
     ids=["uniform", "quniform", "loguniform", "randint", "randint from", "normal", "pchoice", "uniformint"])
 def test_a_value_of_a_point_must_be_one_that_can_be_drawn(expression, inside, outside):
-    assert [point_fault({"x": expression}, {"x": value}) for value in inside] == [None] * len(inside)
-    assert all(point_fault({"x": expression}, {"x": value}) for value in outside)
+    assert [point_error({"x": expression}, {"x": value}) for value in inside] == [None] * len(inside)
+    assert all(point_error({"x": expression}, {"x": value}) for value in outside)
 
 
 def test_the_values_that_are_drawn_are_valid_points():
     space = {name: each for name, each in flat_space().items() if name != "fixed"}
     labels = {"neurons": 20, "width": 10.0, "seed": 6, "kind": 2, "rare": 1, "rate": 1.0}
-    assert point_fault(space, labels) is None
+    assert point_error(space, labels) is None
 
 
 def test_a_grid_gives_all_combinations_the_last_name_first():
     grid = {"a": [1, 2], "b": ["x", "y", None], "c": [0.5]}
     assert is_grid(grid) and not is_grid({"a": hp.uniform("a", 0, 1)})
     assert [tuple(point.values()) for point in grid_points(grid)] == list(product([1, 2], ["x", "y", None], [0.5]))
-    assert point_fault(grid, {"a": 2, "b": None, "c": 0.5}) is None
-    assert "is none of ['x', 'y', None]. Got 'z'." in point_fault(grid, {"a": 2, "b": "z", "c": 0.5})
+    assert point_error(grid, {"a": 2, "b": None, "c": 0.5}) is None
+    assert "is none of ['x', 'y', None]. Got 'z'." in point_error(grid, {"a": 2, "b": "z", "c": 0.5})
 
 
 def test_samples_of_a_grid_have_each_value_and_no_more_than_the_grid_has():

@@ -17,7 +17,7 @@ from hyperopt import anneal, hp, rand, tpe
 from hyperopt.early_stop import no_progress_loss
 
 from expman.errors import UserCodeError, UserExceptionError
-from expman.sweeps.search.search_space import point_fault
+from expman.sweeps.search.search_space import point_error
 from expman.sweeps.search.suggestions import Suggestion, Suggestions
 from expman.sweeps.sweep_file import SWEEP_SETTINGS, Sweep
 
@@ -212,15 +212,15 @@ def test_an_unknown_status_is_refused():
         suggestions.tell(Suggestion(1, {"x": 1.0}, {"x": 1.0}), status="done", value=1.0)
 
 
-@pytest.mark.parametrize(("point", "fault"), [({"y": 1.0}, "names 'y'"), ({"x": 7.0}, "must lie in -5 … 5. Got 7.0"),
+@pytest.mark.parametrize(("point", "error"), [({"y": 1.0}, "names 'y'"), ({"x": 7.0}, "must lie in -5 … 5. Got 7.0"),
                                               ({}, "lacks a value for 'x'")])
-def test_trials_outside_a_changed_space_do_not_count_and_that_is_told(point, fault, caplog):
+def test_trials_outside_a_changed_space_do_not_count_and_that_is_told(point, error, caplog):
     sweep = make_sweep({"x": hp.uniform("x", -5, 5)}, early_stop_fn=no_progress_loss(1))
     suggestions = Suggestions(sweep)
     for number in (1, 2):
         suggestions.tell(Suggestion(number, dict(point), point), status="finished", value=1.0)
     assert "Trial 2 does not count for the search, as the space has changed: its point " in caplog.text
-    assert fault in caplog.text
+    assert error in caplog.text
     assert suggestions.ask([3]) == Suggestions(sweep).ask([3])
 
 
@@ -235,7 +235,7 @@ def test_whatever_hyperopt_suggests_lies_inside_the_space(algorithm):
              "pchoice": hp.pchoice("pchoice", [(0.3, True), (0.7, False)])}
     suggestions = Suggestions(make_sweep(space, algorithm=algorithm))
     for suggestion in run(suggestions, range(1, 41), outcome=lambda _, hparams: ("finished", hparams["uniform"])):
-        assert point_fault(space, suggestion.point) is None
+        assert point_error(space, suggestion.point) is None
         assert 3 <= suggestion.hparams["randint_from"] < 9 and 0 <= suggestion.hparams["randint"] < 4
 
 

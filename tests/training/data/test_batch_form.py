@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import experiments_manager
-from expman.training.data.batch_form import unbatched_fault, what_to_return
+from expman.training.data.batch_form import unbatched_error, what_to_return
 from tests.support.settings_files import MODEL, write_experiment
 
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
@@ -50,7 +50,7 @@ def test_ragged_features_train_once_they_are_filled_up_as_advised(tmp_path):
     (([16, 3], []), False), (([100, 3], [100, 1]), False), ((None, [1]), False)])
 def test_single_samples_are_told_from_batches(shapes, is_refused):
     spec = tuple(tf.TensorSpec(shape, tf.float32) for shape in shapes)
-    assert (unbatched_fault(spec, 16) is not None) == is_refused
+    assert (unbatched_error(spec, 16) is not None) == is_refused
 
 
 @pytest.mark.parametrize(("shapes", "served", "is_refused"), [
@@ -63,9 +63,9 @@ def test_single_samples_with_one_first_size_are_known_by_the_served_input(shapes
     served = tf.TensorSpec(served, tf.float32)
     for spec, input_spec in (((features, labels), served), ((features, labels), {"x": served}),
                              (({"x": features}, labels), {"x": served})):
-        assert (unbatched_fault(spec, 16, served_spec=lambda: input_spec) is not None) == is_refused
+        assert (unbatched_error(spec, 16, served_spec=lambda: input_spec) is not None) == is_refused
     for input_spec in (None, {"x": served, "y": served}, {"z": None}):
-        assert unbatched_fault((features, labels), 16, served_spec=lambda: input_spec) is None
+        assert unbatched_error((features, labels), 16, served_spec=lambda: input_spec) is None
 
 
 def test_unbatched_pairs_of_the_same_shape_are_refused(tmp_path, capsys):

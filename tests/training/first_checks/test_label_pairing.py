@@ -52,7 +52,7 @@ def test_losses_that_pair_rightly_or_need_no_labels_are_taken_without_a_word(tmp
     assert "labels" not in caplog.text
 
 
-def test_a_network_that_starts_with_the_same_answer_for_all_is_no_fault(tmp_path):
+def test_a_network_that_starts_with_the_same_answer_for_all_is_no_error(tmp_path):
     build(tmp_path, model="import keras\n\n\ndef model(data, n_outputs):\n"
           "    return {'prediction': keras.layers.Dense(n_outputs, kernel_initializer='zeros')(data)}\n")
 
