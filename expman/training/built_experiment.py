@@ -35,7 +35,7 @@ from expman.training.steps.op_determinism import settle_determinism
 from expman.training.steps.optimizer import build_optimizer
 from expman.training.steps.optimizer_state import completed_steps
 from expman.training.steps.seeds import seed_everything
-from expman.training.user_callbacks import user_callbacks
+from expman.training.user_functions.user_callbacks import user_callbacks
 
 
 class BuiltExperiment:

@@ -13,8 +13,8 @@ from expman.runtimes.tensorflow_internals import outside_of_tracing
 from expman.settings.loading import Settings
 from expman.settings.user_module import user_code
 from expman.training.keras_internals import keras_losses_as_means
-from expman.training.user_metrics import make_metric, metrics_made_outside, named_scalars
-from expman.training.user_tensors import tensor_of_numbers
+from expman.training.user_functions.user_metrics import make_metric, metrics_made_outside, named_scalars
+from expman.training.user_functions.user_tensors import tensor_of_numbers
 
 _FUNCTION = "get_eval_metric_ops"
 

@@ -30,7 +30,7 @@ from expman.training.steps.optimizer_state import innermost
 from expman.training.steps.sample_weights import unpacked
 from expman.training.steps.step_loop import step_loop
 from expman.training.tensorboard.user_summaries import checked_summaries
-from expman.training.user_tensors import tensor_of_numbers
+from expman.training.user_functions.user_tensors import tensor_of_numbers
 
 _EMBEDDING_OUTPUT = "code"
 

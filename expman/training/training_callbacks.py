@@ -26,7 +26,7 @@ from expman.training.callbacks.stop_on_nan_loss import StopOnNanLoss
 from expman.training.callbacks.tensorboard_scalars import TensorBoardScalars
 from expman.training.progress import TrainingProgress
 from expman.training.steps import weights_averaging
-from expman.training.tensorboard.summary_kinds import write_by_rank, write_weight_histograms
+from expman.training.tensorboard.event_files import write_by_rank, write_weight_histograms
 
 
 def training_callbacks(experiment: BuiltExperiment, *, folder: ExperimentFolder, progress: TrainingProgress, addon: AddonCallbacks,

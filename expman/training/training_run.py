@@ -33,7 +33,7 @@ from expman.training.steps.seeds import seed_epoch
 from expman.training.steps.weights_averaging import notice_of_short_training
 from expman.training.tensorboard.event_files import mark_restart
 from expman.training.training_callbacks import training_callbacks
-from expman.training.user_callbacks import given_to_callbacks
+from expman.training.user_functions.user_callbacks import given_to_callbacks
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 from expman.errors import ExperimentFolderError
 from expman.records.experiment_folder import read_json, write_json
 from expman.settings.user_module import user_code
-from expman.training.callback_state import CallbackState
 from expman.training.progress import TrainingProgress
+from expman.training.user_functions.callback_state import CallbackState
 
 _LOGGER = logging.getLogger(__name__)
 _STATES = "addon_callbacks.json"

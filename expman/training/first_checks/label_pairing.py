@@ -18,7 +18,7 @@ from expman.training.experiment_model import ExperimentModel
 from expman.training.first_checks.broadcast_pairs import MOST_SHIFTS, are_broadcast, broadcast_pair, compares_all_with_all
 from expman.training.first_checks.told_apart import told_apart
 from expman.training.steps.sample_weights import unpacked
-from expman.training.user_metrics import make_metric, named_scalars
+from expman.training.user_functions.user_metrics import make_metric, named_scalars
 
 _LOGGER = logging.getLogger(__name__)
 _EQUAL, _DIFFERENT = 1e-6, 1e-3  # relative differences of losses: rounding alone, and more than rounding

@@ -17,7 +17,7 @@ from expman import experiment_run
 from expman.errors import SettingsError, UserCodeError
 from expman.settings.loading import load_settings
 from expman.training.estimator import Estimator
-from expman.training.plain_values import NotPlainError, from_json, to_json
+from expman.training.user_functions.plain_values import NotPlainError, from_json, to_json
 from tests.support.settings_files import write_experiment
 from tests.support.training_runs import killed_within_an_epoch_and_restarted, read_metrics, start, untimed
 

@@ -10,10 +10,10 @@ import keras
 
 from expman.errors import UserCodeError
 from expman.settings.loading import Settings
-from expman.training.callback_state import CallbackState
 from expman.training.keras_internals import schedule_of
 from expman.training.steps.optimizer_group import members_of
 from expman.training.steps.optimizer_state import innermost
+from expman.training.user_functions.callback_state import CallbackState
 
 _LOGGER = logging.getLogger(__name__)
 _FUNCTION = "addon_callbacks"
