@@ -23,7 +23,7 @@ ROOMS = (
     ("export", "serving", "reports"),
     ("runtimes", "records"),
     ("settings",),
-    ("wire",),
+    ("wire", "internals"),
     ("errors", "installation", "tf_config"),
 )
 # Beyond the order: what a room must not know although it stands right of it.

@@ -11,7 +11,7 @@ from expman.errors import UserCodeError, UserExceptionError
 from expman.export.served_inputs import SERVING_PIPELINE, served_specs
 from expman.export.served_model import ServedModel
 from expman.export.signature_names import check_output_names
-from expman.runtimes.tensorflow_internals import is_saved_along
+from expman.internals.tensorflow_internals import is_saved_along
 from expman.settings.loading import Settings
 
 _POSTPROCESSING = "model_outputs_postprocessing_for_serving"

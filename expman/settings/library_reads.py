@@ -28,7 +28,7 @@ def noticed_library_reads(notice: Notice) -> Iterator[None]:
     if "tensorflow" not in sys.modules:
         yield
         return
-    from expman.runtimes.tensorflow_internals import can_watch_reads, watched_operations
+    from expman.internals.tensorflow_internals import can_watch_reads, watched_operations
     if not can_watch_reads():
         yield
         return
@@ -62,7 +62,7 @@ def _watch_h5py(notice: Notice) -> None:
 @functools.cache
 def _watch_tensorflow_files(notice: Notice) -> None:
     """Watches what is read without an op."""
-    from expman.runtimes.tensorflow_internals import wrap_reading_functions
+    from expman.internals.tensorflow_internals import wrap_reading_functions
     wrap_reading_functions(lambda function: _noticed(function, notice))
 
 

@@ -9,10 +9,10 @@ import keras
 import tensorflow as tf
 
 from expman.errors import UserCodeError
-from expman.runtimes.tensorflow_internals import outside_of_tracing
+from expman.internals.keras_internals import keras_losses_as_means
+from expman.internals.tensorflow_internals import outside_of_tracing
 from expman.settings.loading import Settings
 from expman.settings.user_module import user_code
-from expman.training.keras_internals import keras_losses_as_means
 from expman.training.user_functions.user_metrics import make_metric, metrics_made_outside, named_scalars
 from expman.training.user_functions.user_tensors import tensor_of_numbers
 

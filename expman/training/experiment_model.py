@@ -9,12 +9,12 @@ import keras
 import tensorflow as tf
 
 from expman.errors import UserCodeError
+from expman.internals.keras_internals import WithoutSymbolicBuild, keras_losses_as_means
 from expman.settings.loading import Settings, Unavailable
 from expman.settings.user_module import user_code
 from expman.training.distribution.devices import model_device
 from expman.training.distribution.replicas import mean_over_replicas
 from expman.training.evaluation_metrics import EvaluationMetrics
-from expman.training.keras_internals import WithoutSymbolicBuild, keras_losses_as_means
 from expman.training.network import (
     build_network,
     check_same_weights,

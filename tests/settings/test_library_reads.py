@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from expman.errors import UserCodeError
-from expman.runtimes import tensorflow_internals
+from expman.internals import tensorflow_internals
 from expman.settings import user_files
 from expman.settings.loading import load_settings
 from expman.settings.user_files import noticed_reads

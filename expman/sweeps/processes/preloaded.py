@@ -17,7 +17,7 @@ with hidden_notices():
     import expman.experiment_run
     import expman.records.data_record
     import expman.training.estimator  # noqa: F401
-    from expman.runtimes.tensorflow_internals import register_kernels
+    from expman.internals.tensorflow_internals import register_kernels
 installed_packages()  # remembers them
 for module in list(sys.modules.values()):
     is_user_file(getattr(module, "__file__", None) or "")  # remembers their folders

@@ -15,7 +15,7 @@ from typing import Any
 import hyperopt
 import numpy as np
 
-from expman.runtimes.private_names import missing_names
+from expman.internals.private_names import missing_names
 
 _PYLL = "pyll.dfs, pyll.as_apply"
 _DRAW = "pyll.clone, pyll.rec_eval, pyll.stochastic.recursive_set_rng_kwarg"

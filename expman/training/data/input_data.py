@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
-from expman.runtimes.tensorflow_internals import draws_below_shuffle, draws_when_reached
+from expman.internals.tensorflow_internals import draws_below_shuffle, draws_when_reached
 from expman.settings.loading import Settings
 from expman.settings.user_module import user_code
 from expman.training.data.batch_form import unbatched_error, what_to_return

@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from expman.errors import TrainingError
+from expman.internals.keras_internals import can_train_on_several_replicas
 from expman.settings.loading import Settings
-from expman.training.keras_internals import can_train_on_several_replicas
 
 
 def mean_over_replicas(values: Sequence[Any], *, num_samples: tf.Tensor) -> tuple[list[Any], tf.Tensor]:

@@ -16,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from expman.errors import ExperimentError, TrainingError
+from expman.internals.keras_internals import operation_of
 from expman.records.baseline_names import BASELINE_NAMES
 from expman.settings.loading import Settings
 from expman.training.data.input_data import InputData
 from expman.training.distribution.replica_batches import passes
 from expman.training.experiment_model import ExperimentModel
-from expman.training.keras_internals import operation_of
 from expman.training.op_errors import readable_message
 from expman.training.steps.sample_weights import unpacked
 

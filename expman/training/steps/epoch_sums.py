@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from expman.runtimes.tensorflow_internals import outside_of_tracing
+from expman.internals.tensorflow_internals import outside_of_tracing
 
 _LOSS, _SAMPLES, _NORM, _STEPS = range(4)
 _NUM_OWN = 4

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from expman.errors import TrainingError, UserCodeError
-from expman.runtimes.tensorflow_internals import disable_determinism, is_deterministic
+from expman.internals.tensorflow_internals import disable_determinism, is_deterministic
 from expman.settings.loading import Settings
 from expman.training.op_errors import DETERMINISM_REMEDY, NO_DETERMINISM
 

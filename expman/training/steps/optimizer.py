@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from expman.errors import UserCodeError
+from expman.internals.keras_internals import schedule_of, take_gradients_as_averaged
 from expman.settings.loading import Settings
 from expman.training.data.input_data import InputData
-from expman.training.keras_internals import schedule_of, take_gradients_as_averaged
 from expman.training.steps.optimizer_group import OptimizerGroup, PartsError, members_of, weights_of_parts
 from expman.training.steps.optimizer_state import innermost
 from expman.training.steps.weights_averaging import keep_averages

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from expman.training.keras_internals import schedule_of
+from expman.internals.keras_internals import schedule_of
 from expman.training.steps.finite_check import require_finite
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from expman.errors import UserCodeError
+from expman.internals.keras_internals import schedule_of
 from expman.settings.loading import Settings
-from expman.training.keras_internals import schedule_of
 from expman.training.steps.optimizer_group import members_of
 from expman.training.steps.optimizer_state import innermost
 from expman.training.user_functions.callback_state import CallbackState

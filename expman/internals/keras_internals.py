@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from expman.runtimes.private_names import missing_names
+from expman.internals.private_names import missing_names
 
 _SUM = "Optimizer._all_reduce_sum_gradients"
 _SCHEDULE = "Optimizer._learning_rate"

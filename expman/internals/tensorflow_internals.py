@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from expman.errors import TrainingError
-from expman.runtimes.private_names import missing_names
+from expman.internals.private_names import missing_names
 
 _SWITCH = "tensorflow.python.framework.config.disable_op_determinism"
 _IS_ON = "tensorflow.python.framework.config.is_op_determinism_enabled"

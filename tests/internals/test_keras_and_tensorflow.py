@@ -11,10 +11,9 @@ import tensorflow as tf
 
 from expman.errors import TrainingError
 from expman.export import served_experiment
-from expman.runtimes import tensorflow_internals
-from expman.runtimes.private_names import missing_names
+from expman.internals import keras_internals, tensorflow_internals
+from expman.internals.private_names import missing_names
 from expman.settings.loading import load_settings
-from expman.training import keras_internals
 from expman.training.data.input_data import InputData
 from expman.training.distribution.replicas import check_replicas
 from expman.training.experiment_model import ExperimentModel
@@ -77,7 +76,7 @@ import keras, json, sys
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from expman.training import keras_internals
+from expman.internals import keras_internals
 keras_internals.MISSING = frozenset(json.loads(sys.argv[1]))
 strategy = tf.distribute.MirroredStrategy()
 found = []
