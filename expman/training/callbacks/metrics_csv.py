@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from expman.errors import ExperimentFolderError
 from expman.records.epochs_done import EPOCHS_DONE
 from expman.records.experiment_folder import write_atomically
 from expman.training.progress import TrainingProgress
@@ -47,8 +48,7 @@ class MetricsCsv(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._rows = []
         if self._file.exists():
-            with self._file.open(newline="", encoding="utf-8") as stream:
-                self._rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= self._progress.step]
+            self._rows = [row for row in self._read() if int(row["step"]) <= self._progress.step]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._last_time = time.monotonic()
@@ -68,6 +68,19 @@ class MetricsCsv(keras.callbacks.Callback):
         if self._has_parts:
             self._place_in_epochs(epoch + 1, num_steps=self._steps_per_epoch)
         self._write()
+
+    def _read(self) -> list[dict[str, str]]:
+        try:
+            with self._file.open(newline="", encoding="utf-8") as stream:
+                rows = list(csv.DictReader(stream))
+            for row in rows:
+                int(row["step"]), int(row["epoch"]), float(row["seconds"])
+                if None in row or None in row.values():
+                    raise ValueError(f"the row of step {row['step']} has not as many cells as the header")
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise ExperimentFolderError(f"{self._file} is damaged ({type(error).__name__}: {error}). Restore it from a copy, or "
+                                        "remove it: the table then begins where the training goes on.") from error
+        return rows
 
     def _add(self, epoch: int, values: Mapping[str, Any]) -> None:
         """Adds a row; it replaces one of the same step, whose time it takes over."""

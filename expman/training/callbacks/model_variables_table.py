@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import numpy as np
 import pandas
 
+from expman.errors import ExperimentFolderError
 from expman.records.experiment_folder import write_atomically
 from expman.training.after_evaluations import AfterEvaluations
 from expman.training.progress import TrainingProgress
 
 _COLUMNS = ("epoch", "step", "variable", "shape", "values", "averaged_values")
+
+_UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, AttributeError, ImportError, pickle.UnpicklingError)
 
 
 class ModelVariablesTable(AfterEvaluations):
@@ -43,8 +47,12 @@ class ModelVariablesTable(AfterEvaluations):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._table = pandas.DataFrame(columns=_COLUMNS)
         if self._file.exists():
-            kept = pandas.read_pickle(self._file)
-            self._table = kept[(kept["epoch"] <= self._progress.running_epoch) & (kept["step"] <= self._progress.step)]
+            try:
+                kept = pandas.read_pickle(self._file)
+                self._table = kept[(kept["epoch"] <= self._progress.running_epoch) & (kept["step"] <= self._progress.step)]
+            except _UNREADABLE as error:
+                raise ExperimentFolderError(f"{self._file} is damaged ({type(error).__name__}: {error}). Restore it from a copy, "
+                                            "or remove it: the table then begins where the training goes on.") from error
 
     def on_evaluation(self) -> None:
         rows = pandas.DataFrame(self._rows(), columns=_COLUMNS)
