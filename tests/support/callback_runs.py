@@ -64,7 +64,9 @@ def small_model(*, learning_rate: float = 0.1) -> keras.Model:
 def fit(*callbacks: keras.callbacks.Callback, progress: TrainingProgress, num_epochs: int = 3, num_steps: int = 4,
         values: Sequence[float | None] | None = None, model: keras.Model | None = None) -> keras.Model:
     """Trains the small model; the callbacks act behind the counter and, with `values`, the evaluations."""
-    model = model or small_model()
+    if model is None:
+        model = small_model()
+        model.optimizer.iterations.assign(progress.step)  # as a checkpoint gives it back
     x = np.linspace(-1, 1, 2 * num_steps, dtype=np.float32)[:, np.newaxis]
     evaluated = [] if values is None else [Evaluated(values, progress=progress)]
     model.fit(x, 3 * x, batch_size=2, epochs=num_epochs, initial_epoch=progress.epoch, shuffle=False, verbose=0,

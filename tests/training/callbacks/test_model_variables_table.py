@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ import pytest
 
 import experiments_manager
 from expman import experiment_run
+from expman.errors import ExperimentFolderError
+from expman.training.callbacks.model_variables_table import ModelVariablesTable
+from expman.training.progress import TrainingProgress
+from tests.support.callback_runs import fit
 from tests.support.settings_files import write_experiment
 from tests.training.test_estimator import trained_estimator, weights_and_averages
 
@@ -92,3 +97,21 @@ def test_a_restart_goes_on_with_the_table_and_drops_what_it_computes_again(exper
 
 def test_the_table_is_written_on_demand_only(trained):
     assert not (Path(trained["sessionFolder"]) / "model_variables.pkl").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps([1, 2]), pickle.dumps(pandas.DataFrame({"a": [1]}))],
+                         ids=["empty", "text", "a list", "another table"])
+def test_a_damaged_table_is_told_and_left_as_it_is(tmp_path, content):
+    file, progress = tmp_path / "model_variables.pkl", TrainingProgress(epoch=1, step=4)
+    file.write_bytes(content)
+    with pytest.raises(ExperimentFolderError, match="model_variables.pkl is damaged .*Restore it from a copy, or remove it"):
+        fit(ModelVariablesTable(file=file, progress=progress, averages=list), progress=progress, values=[1.0] * 3)
+    assert file.read_bytes() == content
+
+
+def test_a_table_that_was_removed_begins_where_the_training_goes_on(tmp_path):
+    file, progress = tmp_path / "model_variables.pkl", TrainingProgress(epoch=1, step=4)
+    model = fit(ModelVariablesTable(file=file, progress=progress, averages=list), progress=progress, values=[1.0, 2.0, None])
+    table = pandas.read_pickle(file)
+    assert list(table["epoch"]) == [2] == [int(step / 4) for step in table["step"]] and list(table["variable"]) == ["small/line/kernel"]
+    assert table["values"][0].shape == model.trainable_variables[0].shape
