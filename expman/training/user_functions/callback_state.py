@@ -13,11 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-<<<<<<<< HEAD:expman/training/callback_state.py
 from expman.training.user_functions.plain_values import NotPlainError, from_json, to_json
-========
-from expman.training.user_functions.plain_values import NotPlainError, from_json, to_json
->>>>>>>> e682d77 (What users' functions return has a room; TensorBoard's files are written by one file):expman/training/user_functions/callback_state.py
 
 _OF_KERAS = ("_model", "params")  # set by `fit`
 _CODE = (types.ModuleType, np.ufunc, logging.Logger, pathlib.PurePath, tf.data.Dataset, tf.DType)
