@@ -1,4 +1,4 @@
-"""What a check of a dry run is and what it finds."""
+"""Defines what a check of a dry run is and what it finds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check that passed has to tell.
+    """The findings of a check that passed.
 
     Attributes:
         summary: stands on the check's own line.

@@ -1,4 +1,4 @@
-"""What the checks of a dry run share."""
+"""The experiment that the checks of a dry run share."""
 
 from __future__ import annotations
 

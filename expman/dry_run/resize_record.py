@@ -23,7 +23,7 @@ class ResizeRecord:
 
     @contextlib.contextmanager
     def by(self, side: str) -> Iterator[None]:
-        """What any thread resizes while the block lasts is done by this side."""
+        """Has this side do what any thread resizes while the block lasts."""
         before, self._side = self._side, side
         try:
             yield
@@ -39,7 +39,7 @@ class ResizeRecord:
         return type(client_io_class.__name__, (client_io_class,), methods)
 
     def is_new(self, filters: Filters) -> bool:
-        """Whether this side resizes, and has not done so by these filters before."""
+        """Returns whether this side resizes, and has not done so by these filters before."""
         return self._side is not None and filters not in self._places[self._side]
 
     def add(self, filters: Filters, place: str | None) -> None:
@@ -56,7 +56,7 @@ class ResizeRecord:
         return dict(self._places[side])
 
     def unmatched(self) -> bool:
-        """Whether both sides resize and one of them does so by a filter that the other does not use."""
+        """Returns whether both sides resize and one of them does so by a filter that the other does not use."""
         of_pipeline, of_client = self._places[PIPELINE], self._places[CLIENT]
         return bool(of_pipeline and of_client) and not (_all_met(of_pipeline, of_client) and _all_met(of_client, of_pipeline))
 

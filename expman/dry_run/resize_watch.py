@@ -75,7 +75,7 @@ def _user_place(resized: Any) -> str | None:
 
 
 def _filters(name: str | None, before: Sides, after: Sides) -> Filters:
-    """Those that make the same picture as the named one of these two sides; none where nothing changes."""
+    """Returns those that make the same picture as the named one of these two sides; none where nothing changes."""
     if name is None or (before == after and None not in before):
         return frozenset()
     enlarges = all(old is not None and new is not None and old <= new for old, new in zip(before, after, strict=True))

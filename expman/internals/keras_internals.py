@@ -1,4 +1,4 @@
-"""What this project needs of Keras and has no public name, or only a slower public way, which is taken when a name is gone."""
+"""Names of Keras that are not public, or have only a slower public way, which is taken when one is gone."""
 
 from __future__ import annotations
 

@@ -112,12 +112,12 @@ def load_sweep(file: str | os.PathLike[str]) -> Sweep:
 
 
 def sweep_table() -> str:
-    """What a sweep file may define, as a Markdown table."""
+    """Returns what a sweep file may define, as a Markdown table."""
     return markdown_table(SWEEP_SETTINGS)
 
 
 def _problems(namespace: Mapping[str, Any], *, lines: Mapping[str, int], file: Path) -> list[Problem]:
-    """All errors of an executed sweep file, in its order."""
+    """Returns all errors of an executed sweep file, in its order."""
     misspelt = _misspelt_names(namespace, lines)
     errors = [(wrong, f"is not a known name. Did you mean {right}? "
                       "Rename it, or start the name of a helper of your own with an underscore.")

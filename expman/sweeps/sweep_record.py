@@ -1,4 +1,4 @@
-"""What a sweep was when it started, and whether its files have changed since then."""
+"""Records what a sweep was when it started, and whether its files have changed since then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep leaves: the table of its trials, pictures, and the way to the best one."""
+"""Writes what a sweep leaves: the table of its trials, pictures, and the way to the best one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What acts after each evaluation, whether it comes at the end of an epoch or within it."""
+"""Acts after each evaluation, whether it comes at the end of an epoch or within it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _UNFINISHED = ".unfinished-checkpoint"
 
 
 class CheckpointPart(Protocol):
-    """What a checkpoint holds beside variables and progress."""
+    """Parts of a checkpoint beside variables and progress."""
 
     def save(self, checkpoint: Path) -> None:
         """Writes files of its own into the folder of a checkpoint."""

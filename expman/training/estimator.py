@@ -40,7 +40,7 @@ class Estimator(BuiltExperiment):
         return run(experiment=self, folder=folder, overrides=overrides).run(restart=restart, extend=extend)
 
     def predict(self, inputs: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
-        """What the served model answers.
+        """Returns what the served model answers.
 
         Arguments:
             inputs: a batch of raw features: name → array, or one array.

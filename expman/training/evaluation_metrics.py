@@ -36,7 +36,7 @@ class EvaluationMetrics:
         self._without_strategy = without_strategy
 
     def values(self, offered: Mapping[str, Any]) -> dict[str, tuple[tf.Tensor, ...]]:
-        """What a batch adds to each metric: (y_true, y_pred), or (the value of the batch,); makes the objects.
+        """Returns what a batch adds to each metric: (y_true, y_pred), or (the value of the batch,); makes the objects.
 
         Arguments:
             offered: the arguments that the user's function may ask for.

@@ -36,7 +36,7 @@ _EMBEDDING_OUTPUT = "code"
 
 
 class ExperimentModel(WithoutSymbolicBuild, keras.Model):
-    """What `fit` trains and `evaluate` measures.
+    """The model that `fit` trains and `evaluate` measures.
 
     The preprocessing is made of TensorFlow ops, which Keras' symbolic tensors refuse; therefore the functional network of
     the user starts behind it, and this model runs both. Evaluation and export read the weights through `infer`.
@@ -194,7 +194,7 @@ class ExperimentModel(WithoutSymbolicBuild, keras.Model):
         return {name: float(logs[name]) for name in self.metric_names}
 
     def num_measured_samples(self) -> int:
-        """How many samples the last evaluation had."""
+        """Returns how many samples the last evaluation had."""
         with self.distribute_strategy.scope():  # see `measure`
             return round(float(self._loss_tracker.count))
 
@@ -237,7 +237,7 @@ class ExperimentModel(WithoutSymbolicBuild, keras.Model):
 
     @property
     def jit_compile(self) -> bool:
-        """Whether XLA compiles the steps. Keras would refuse it whenever ops are deterministic, since some ops cannot be both;
+        """Returns whether XLA compiles the steps. Keras would refuse it whenever ops are deterministic, since some ops cannot be both;
         XLA names them if there are any.
         """
         return self._settings.useXLA
@@ -247,13 +247,13 @@ class ExperimentModel(WithoutSymbolicBuild, keras.Model):
         """Keras' `compile` sets it; the settings decide."""
 
     def training_state(self) -> dict[str, list[keras.Variable]]:
-        """All variables that a training goes on from: weights, random generators, optimizer with averages, sums of the epoch."""
+        """Returns all variables that a training goes on from: weights, random generators, optimizer with averages, sums of the epoch."""
         return {"network": self.network.variables, "optimizer": self.optimizer.variables,
                 "epoch": [self.epoch_sums.variable]}
 
     @property
     def metric_names(self) -> list[str]:
-        """What an evaluation measures; complete after the first one."""
+        """Returns what an evaluation measures; complete after the first one."""
         return list(self._measured_names)
 
     def _norm(self, gradients: list[Any]) -> tf.Tensor:

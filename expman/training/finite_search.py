@@ -34,7 +34,7 @@ def first_not_finite(model: ExperimentModel, batch: tuple[Any, Any], *, error: t
 
 
 def _computed(model: ExperimentModel, inputs: Any, batch: tuple[Any, ...]) -> dict[str, Any]:
-    """What a step computes from the preprocessed features of a batch, in its order."""
+    """Returns what a step computes from the preprocessed features of a batch, in its order."""
     _, labels, sample_weights = unpacked(batch)
     with tf.GradientTape() as tape:
         outputs = model.outputs_in_training(inputs)

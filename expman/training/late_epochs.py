@@ -10,7 +10,7 @@ _LEAST_FRACTION = 0.25
 
 
 def told_late_epochs(progress: TrainingProgress, settings: Settings) -> str:
-    """What to tell of the epochs after the best one; '' when they are few, or early stopping watched over them."""
+    """Returns what to tell of the epochs after the best one; '' when they are few, or early stopping watched over them."""
     num_late = progress.epoch - progress.best_epoch
     if settings.early_stopping_patience or progress.best_value is None \
             or num_late < max(_LEAST_EPOCHS, _LEAST_FRACTION * progress.epoch):

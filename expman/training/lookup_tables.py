@@ -1,4 +1,4 @@
-"""What layers know beside their variables (words, boundaries, statistics of the data), so that no checkpoint holds it."""
+"""Compares what layers know beside their variables (words, boundaries, statistics of the data), so that no checkpoint holds it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _hash(layer: keras.layers.Layer) -> str:
 
 
 def _values(layer: keras.layers.Layer) -> list:
-    """What a layer works with; of a Normalization what it applies, which its variables only remember."""
+    """Returns what a layer works with; of a Normalization what it applies, which its variables only remember."""
     if isinstance(layer, keras.layers.Discretization):
         return np.asarray(layer.bin_boundaries).tolist()
     if isinstance(layer, keras.layers.Normalization):

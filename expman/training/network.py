@@ -15,7 +15,7 @@ from expman.training.data.batch_form import RAGGED_ADVICE
 
 
 def checked_inputs(settings: Settings, returned: Any) -> Any:
-    """What `data_preprocess` returned, if Keras can take it.
+    """Returns what `data_preprocess` returned, if Keras can take it.
 
     Raises:
         UserCodeError: it is neither a tensor nor a dict from names that Keras accepts to tensors, or a tensor is ragged.

@@ -1,4 +1,4 @@
-"""How far a training is: what a checkpoint stores beside the variables, and what `state.json` shows."""
+"""The place that a training has reached: what a checkpoint stores beside the variables, and what `state.json` shows."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def training_callbacks(experiment: BuiltExperiment, *, folder: ExperimentFolder,
 
 def computing_callbacks(experiment: BuiltExperiment, *, progress: TrainingProgress,
                         addon: AddonCallbacks) -> list[keras.callbacks.Callback]:
-    """Those that take part in the computation and its decisions, and write nothing: the same on all workers.
+    """Returns those that take part in the computation and its decisions, and write nothing: the same on all workers.
 
     Counting comes first, since all others read the counters; then the evaluation, since all others read its results.
     """

@@ -43,7 +43,7 @@ CallbackMaker = Callable[[TrainingProgress], keras.callbacks.Callback]
 
 @dataclasses.dataclass(frozen=True)
 class RunOverrides:
-    """What the caller of a training wants beside what the settings say.
+    """Wishes of the caller of a training beside what the settings say.
 
     Attributes:
         exports_once: export the best weights when training ends or is stopped, not after each evaluation that improved;

@@ -38,7 +38,7 @@ def check_batches(run: DryRun) -> Finding:
 
 
 def _fills_missing_values(settings: Settings, features: Any) -> bool:
-    """Whether `data_preprocess` leaves only finite values; one that raises is told by the check of the forward pass."""
+    """Returns whether `data_preprocess` leaves only finite values; one that raises is told by the check of the forward pass."""
     try:
         inputs = settings.call("data_preprocess", features=features, model_placement=model_device(settings.used_gpu_IDs))
         return not not_finite_tensors("inputs", inputs)

@@ -53,7 +53,7 @@ def _require_all_parts_change(optimizers: OptimizerGroup, unchanged: Sequence[st
 
 
 def falls(losses: Sequence[float]) -> bool:
-    """Whether the last quarter of losses lies below the first by more than the noise, and not above where they began."""
+    """Returns whether the last quarter of losses lies below the first by more than the noise, and not above where they began."""
     quarter = max(len(losses) // 4, 2)
     first, last = np.asarray(losses[:quarter], np.float64), np.asarray(losses[-quarter:], np.float64)
     # The differences of neighbours tell the noise; the spread itself would count the fall as noise too.

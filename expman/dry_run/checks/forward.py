@@ -31,7 +31,7 @@ def check_forward(run: DryRun) -> Finding:
 
 
 def _call_optional_functions(estimator: Estimator) -> None:
-    """Those that a training calls later: summaries and callbacks."""
+    """Calls what a training calls later: summaries and callbacks."""
     if estimator.settings.defines("get_validation_summaries"):
         estimator.model.summaries(estimator.validation_data.first_batch)
     _ = estimator.addon_callbacks

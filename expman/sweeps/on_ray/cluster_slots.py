@@ -10,7 +10,7 @@ from expman.errors import SweepError
 
 @dataclass(frozen=True)
 class ClusterShare:
-    """What each trial of a sweep over a cluster gets.
+    """The part of a cluster that each trial of a sweep gets.
 
     Attributes:
         num_cpus: cores, which are those of one node.

@@ -33,7 +33,7 @@ _ASKED_TO_STOP = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 @dataclass(frozen=True)
 class RayTerms:
-    """What all trials of a sweep have in common, in plain values.
+    """Values that all trials of a sweep have in common, in plain values.
 
     Attributes:
         current_folder: where the sweep was started; relative paths in the settings start there.
@@ -54,7 +54,7 @@ class RayTerms:
 
 
 def place_error(terms: RayTerms, *, record: str) -> str | None:
-    """What keeps this machine from running trials of a sweep; None: nothing.
+    """Returns what keeps this machine from running trials of a sweep; None: nothing.
 
     Arguments:
         terms: of the sweep.
@@ -181,7 +181,7 @@ class RayTrial(tune.Trainable):
         return self._result_at_end(mistake=message and message[1])
 
     def _result_at_end(self, *, mistake: tuple[str, int] | None = None) -> dict[str, Any]:
-        """What `ray_search` records: the file that says the same may be seen there a little later."""
+        """Takes what `ray_search` records: the file that says the same may be seen there a little later."""
         end = {name: getattr(self._trial, name) for name in ("status", "value", "reason", "seconds")}
         return {**self._last, "done": True, END: {"trial": end, "mistake": mistake and list(mistake)}}
 

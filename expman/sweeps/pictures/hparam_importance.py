@@ -16,7 +16,7 @@ _NUM_SHUFFLES = 10
 
 @dataclass(frozen=True)
 class HparamImportance:
-    """How much hparams matter.
+    """Estimates how much hparams matter.
 
     Attributes:
         means: name → by how much the forest's R² falls when the values of this hparam are shuffled between trials.

@@ -176,7 +176,7 @@ def scatter_matrix_figure(data: SweepData) -> Figure:
 
 
 def importance_figure(data: SweepData) -> Figure:
-    """How much each hparam matters, or why that cannot be told yet."""
+    """Draws how much each hparam matters, or why that cannot be told yet."""
     if len(data.measured) < LEAST_TRIALS:
         figure = Figure(figsize=(7, 1.6), layout="constrained")
         figure.text(0.5, 0.5, f"The importance of hparams needs at least {LEAST_TRIALS} trials with a value.\n"

@@ -35,7 +35,7 @@ class TrialRow:
 
     @property
     def has_value(self) -> bool:
-        """Whether the trial ended with a value that can be compared."""
+        """Returns whether the trial ended with a value that can be compared."""
         return self.status in ("finished", "pruned") and self.value is not None and math.isfinite(self.value)
 
 

@@ -35,7 +35,7 @@ class IsolatedProcess:
     connection: Connection
 
     def message(self) -> Any:
-        """What the process sent, or None."""
+        """Returns what the process sent, or None."""
         try:
             return self.connection.recv() if self.connection.poll() else None
         except EOFError:

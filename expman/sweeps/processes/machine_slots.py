@@ -11,7 +11,7 @@ from expman.errors import SweepError
 
 @dataclass(frozen=True)
 class MachineShare:
-    """What one of several simultaneous trials may use; None stands for all, or as the settings have it.
+    """The part of the machine that one of several simultaneous trials may use; None stands for all, or as the settings have it.
 
     Attributes:
         cores: CPU cores.

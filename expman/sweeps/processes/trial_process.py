@@ -1,4 +1,4 @@
-"""What the process of one trial does: it trains one experiment in the folder that the sweep made for it."""
+"""Runs in the process of one trial: it trains one experiment in the folder that the sweep made for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SECONDS_FOR_PREDECESSOR = 180.0  # it saves within 60; a file server frees the 
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """What a trial's process must know.
+    """A request to the process of a trial.
 
     Attributes:
         folder: the trial's folder, which holds `trial.json`.

@@ -1,4 +1,4 @@
-"""What this project needs of hyperopt's expressions and `fmin` does not offer: names that hyperopt does not promise to keep.
+"""Reads hyperopt's expressions, by names that hyperopt does not promise to keep.
 
 Each is looked for when this file is imported; where one is gone, the public and slower way is taken. hyperopt takes a second to
 import, and a grid does without: only who has an expression imports this file.

@@ -31,7 +31,7 @@ def is_expression(value: Any) -> bool:
 
 
 def is_grid(space: Any) -> bool:
-    """Whether a space gives a list of values for each name."""
+    """Returns whether a space gives a list of values for each name."""
     return isinstance(space, dict) and all(isinstance(values, (list, tuple)) for values in space.values())
 
 
@@ -95,7 +95,7 @@ def drawn_point(space: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def grid_points(space: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All combinations of a grid; the last name changes fastest."""
+    """Returns all combinations of a grid; the last name changes fastest."""
     return (drawn_point(space, dict(zip(space, values))) for values in product(*space.values()))
 
 

@@ -27,7 +27,7 @@ _ANY_TIME = datetime.fromtimestamp(0, UTC)  # algorithms must not depend on how 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a trial should try, in plain Python values that JSON takes.
+    """A suggestion of what a trial should try, in plain Python values that JSON takes.
 
     Attributes:
         number: of the trial, from 1.
@@ -42,7 +42,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What is known of a trial; `loss` is the value with the sign that makes small best, or None."""
+    """The outcome of a trial, as far as it is known; `loss` is the value with the sign that makes small best, or None."""
 
     point: Mapping[str, Any]
     is_running: bool
@@ -126,7 +126,7 @@ class Suggestions:
 
 
 class _GridSearch:
-    """All combinations in their order, but for those that were to be tried first."""
+    """Suggests all combinations in their order, but for those that were to be tried first."""
 
     def __init__(self, sweep: Sweep, *, first_points: Sequence[Mapping[str, Any]]) -> None:
         self._space = sweep.space

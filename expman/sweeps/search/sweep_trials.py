@@ -14,7 +14,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class SweepTrials:
-    """What a sweep's folder holds, and what is to come.
+    """Trials of a sweep: those that its folder holds, and those to come.
 
     Arguments:
         sweep: the checked sweep file.
@@ -36,7 +36,7 @@ class SweepTrials:
 
     @property
     def num_left(self) -> int:
-        """How many trials are still to be started, unless the search ends before."""
+        """Returns how many trials are still to be started, unless the search ends before."""
         return len(self._waiting) + max(0, self._sweep.max_trials - self._next_number + 1)
 
     def next_trial(self) -> Trial | None:

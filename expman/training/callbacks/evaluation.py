@@ -84,7 +84,7 @@ class Evaluation(keras.callbacks.Callback):
             progress.best_evaluation = progress.num_evaluations
 
     def _is_better(self, metrics: Mapping[str, float]) -> bool:
-        """Whether these values are better than the best ones so far."""
+        """Returns whether these values are better than the best ones so far."""
         progress, value = self._progress, self._sign * metrics[self._metric]
         if progress.best_value is None:
             return True

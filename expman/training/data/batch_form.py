@@ -53,7 +53,7 @@ def advice_on(message: str) -> str:
 
 
 def _are_served_samples(features: Any, served: Any) -> bool:
-    """Whether each of the features is, by a first size that both name, one sample of a served input."""
+    """Returns whether each of the features is, by a first size that both name, one sample of a served input."""
     if not isinstance(features, Mapping):
         named = list(served.values()) if isinstance(served, Mapping) else [served]
         features, served = {"": features}, {"": named[0] if len(named) == 1 else None}

@@ -85,7 +85,7 @@ class InputData:
         return self.steps_per_epoch
 
     def watches(self, *, num_trained_steps: Callable[[], int]) -> list[EvaluationWatch]:
-        """What an evaluation on the data needs so that it ends; nothing where their number is known."""
+        """Returns what an evaluation on the data needs so that it ends; nothing where their number is known."""
         return [] if self.steps_per_epoch is not None else [EvaluationWatch(
             place=self._settings.place_of(_PIPELINE), described_as=self._described_as, setting=self._samples_setting,
             num_trained_steps=num_trained_steps)]
@@ -164,7 +164,7 @@ class InputData:
 
 
 def described_validation_data(set_name: str) -> str:
-    """How messages speak of validation data; '' stands for those without a name."""
+    """Returns how messages speak of validation data; '' stands for those without a name."""
     return f"validation data '{set_name}'" if set_name else "validation data"
 
 
@@ -180,7 +180,7 @@ def _without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _holds_tensors(spec: Any) -> bool:
-    """Whether an element has features, and tensors alone: no None, no datasets."""
+    """Returns whether an element has features, and tensors alone: no None, no datasets."""
     return bool(tf.nest.flatten(spec[0])) and all(hasattr(part, "shape") and hasattr(part, "dtype")
                                                   for part in tf.nest.flatten(spec))
 

@@ -83,7 +83,7 @@ def _product(own: tf.Tensor, given: tf.Tensor | None = None) -> tf.Tensor:
 
 
 def _is_one_hot(labels: tf.Tensor) -> bool:
-    """Whether labels of such a type and shape are meant as one-hot rows."""
+    """Returns whether labels of such a type and shape are meant as one-hot rows."""
     return labels.dtype.is_floating and labels.shape.rank > 1 and labels.shape[-1] != 1
 
 

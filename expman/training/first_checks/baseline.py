@@ -105,7 +105,7 @@ def _first_samples(dataset: tf.data.Dataset, batch_size: int, preprocess: Callab
 
 
 def _is_of_use(inputs: Any, output: keras.KerasTensor) -> bool:
-    """Whether all inputs are numbers, and few enough: what stands for words or is an image of a million pixels is not."""
+    """Returns whether all inputs are numbers, and few enough: what stands for words or is an image of a million pixels is not."""
     parts = tf.nest.flatten(inputs)
     num_features = sum(int(np.prod(part.shape[1:])) for part in parts)
     return all(part.dtype.is_floating for part in parts) and num_features * output.shape[1] <= _MOST_WEIGHTS

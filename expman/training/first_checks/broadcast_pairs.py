@@ -17,7 +17,7 @@ MOST_SHIFTS = 15
 
 
 def are_broadcast(one: Any, other: Any) -> bool:
-    """Whether two tensors have shapes that differ in a trailing dimension of 1 alone."""
+    """Returns whether two tensors have shapes that differ in a trailing dimension of 1 alone."""
     if not (isinstance(one, tf.Tensor) and isinstance(other, tf.Tensor)):
         return False
     longer, shorter = sorted((one.shape.as_list(), other.shape.as_list()), key=len, reverse=True)
@@ -25,7 +25,7 @@ def are_broadcast(one: Any, other: Any) -> bool:
 
 
 def compares_all_with_all(number: Callable[[tf.Tensor, tf.Tensor], float], one: tf.Tensor, other: tf.Tensor) -> bool:
-    """Whether a number depends on two tensors together, but not on which sample of the one has which of the other.
+    """Returns whether a number depends on two tensors together, but not on which sample of the one has which of the other.
 
     Arguments:
         number: of the two tensors; all else is held fixed.
@@ -66,7 +66,7 @@ def _first_repeated(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _written(labels: Any, position: int) -> str:
-    """How the user writes one of the labels."""
+    """Returns how the user writes one of the labels."""
     if isinstance(labels, Mapping):
         return f"labels['{sorted(labels)[position]}']"
     return f"labels[{position}]" if isinstance(labels, (tuple, list)) else "labels"

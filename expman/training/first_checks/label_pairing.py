@@ -145,7 +145,7 @@ def _predictions(model: ExperimentModel, inputs: Any, outputs: Any, labels: Any)
 
 
 def _num_samples(labels: Any) -> int:
-    """How many samples the labels have; 0 where they are not dense, or no batch."""
+    """Returns how many samples the labels have; 0 where they are not dense, or no batch."""
     tensors = tf.nest.flatten(labels)
     if not tensors or not all(isinstance(tensor, tf.Tensor) and tensor.shape.rank for tensor in tensors):
         return 0
@@ -154,7 +154,7 @@ def _num_samples(labels: Any) -> int:
 
 
 def _stays(value: float, number: Callable[[Any], float], labels: Any) -> bool:
-    """Whether a number stays whichever samples the labels move to; a count may stay by chance for some."""
+    """Returns whether a number stays whichever samples the labels move to; a count may stay by chance for some."""
     shifts = range(1, min(_num_samples(labels), MOST_SHIFTS + 1))
     return all(_differ(value, number(_rolled(labels, shift))) <= _EQUAL for shift in shifts)
 

@@ -56,7 +56,7 @@ def check_sample_weights(settings: Settings, model: ExperimentModel, batch: tupl
 
 
 def _depends_on_weights(model: ExperimentModel, features: Any, labels: Any, weights: tf.Tensor) -> bool:
-    """Whether it matters to the loss which sample has which weight; True for a single sample."""
+    """Returns whether it matters to the loss which sample has which weight; True for a single sample."""
     if weights.shape[0] < 2:
         return True
     inputs = model.preprocess(features)

@@ -53,7 +53,7 @@ class ProfileEvent:
 
 
 def read_events(xplane_file: Path) -> list[ProfileEvent]:
-    """All events of a profile, in the order of their beginnings.
+    """Returns all events of a profile, in the order of their beginnings.
 
     Arguments:
         xplane_file: the `*.xplane.pb` that `tf.profiler.experimental.stop` leaves.

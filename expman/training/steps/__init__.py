@@ -1,1 +1,1 @@
-"""What a training step and an evaluation step compute, in the graph."""
+"""Computations of a training step and an evaluation step, in the graph."""

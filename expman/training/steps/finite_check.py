@@ -20,7 +20,7 @@ def require_finite(value: tf.Tensor, subject: str = "") -> tf.Tensor:
 
 
 def is_not_finite(error: tf.errors.OpError) -> bool:
-    """Whether an error comes from `require_finite`."""
+    """Returns whether an error comes from `require_finite`."""
     return _MARK in str(error.message)
 
 

@@ -20,7 +20,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def wants_determinism(settings: Settings) -> bool:
-    """Whether a training shall be deterministic: 'auto' means whenever it has a seed."""
+    """Returns whether a training shall be deterministic: 'auto' means whenever it has a seed."""
     wish = settings.deterministic_ops
     return settings.random_seed is not None if wish == "auto" else wish
 
@@ -38,7 +38,7 @@ def set_determinism(is_on: bool) -> None:
 
 
 def refuses_determinism(error: BaseException) -> bool:
-    """Whether an operation failed since it has no deterministic implementation."""
+    """Returns whether an operation failed since it has no deterministic implementation."""
     return isinstance(error, tf.errors.OpError) and NO_DETERMINISM.search(str(error.message)) is not None
 
 

@@ -12,7 +12,7 @@ Logs = Mapping[str, tf.Tensor]
 
 def step_loop(step: Callable[[Any], Logs], *, most_steps: Callable[[], int], first_logs: Mapping[str, float] | None = None,
               result: Callable[[], Logs] | None = None) -> Callable[[tf.data.Iterator], Logs]:
-    """What Keras' `fit` and `evaluate` call for an execution, on one device.
+    """Makes what Keras' `fit` and `evaluate` call for an execution, on one device.
 
     It does what Keras' own loop does, with half the graph: a small network takes longer to trace than to train for an epoch.
 

@@ -84,7 +84,7 @@ def metadata_table(labels: Mapping[str, np.ndarray], *, num_samples: int) -> str
 
 
 def sprite_image(thumbnails: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """All thumbnails in one square of rows and columns, from the left to the right and from the top to the bottom.
+    """Returns all thumbnails in one square of rows and columns, from the left to the right and from the top to the bottom.
 
     Arguments:
         thumbnails: float32 `[n, height, width, channels]`; smallest and largest value become black and white. Tiny ones are

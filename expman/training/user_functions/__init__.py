@@ -1,1 +1,1 @@
-"""What the user's functions return: made, checked, and kept with a checkpoint."""
+"""Results of the user's functions: made, checked, and kept with a checkpoint."""

@@ -65,7 +65,7 @@ class CallbackState:
 
     @property
     def _is_keras(self) -> bool:
-        """Whether the callback is one of Keras' own, which keep their state in plain attributes."""
+        """Returns whether the callback is one of Keras' own, which keep their state in plain attributes."""
         return type(self._callback).__module__.startswith("keras.")
 
     def _attributes(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class NotPlainError(TypeError):
 
 
 def to_json(value: Any, arrays: list[np.ndarray]) -> Any:
-    """What `from_json` makes the value of again, types included.
+    """Returns what `from_json` makes the value of again, types included.
 
     Arguments:
         value: None, bool, int, float, str; lists, tuples, sets, deques and dicts of such; NumPy arrays, numbers and random

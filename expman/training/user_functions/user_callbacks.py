@@ -64,5 +64,5 @@ def user_callbacks(settings: Settings, *, model: keras.Model, train_samples: Any
 
 
 def given_to_callbacks(*, model: keras.Model, train_samples: Any, val_samples: Any) -> list[Any]:
-    """All that callbacks may keep of what they were given."""
+    """Returns all that callbacks may keep of what they were given."""
     return [model, model.network, *model.network.layers, *model.variables, model.optimizer, train_samples, val_samples]

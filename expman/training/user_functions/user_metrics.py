@@ -1,4 +1,4 @@
-"""What the user may write for a Keras metric, and the named scalars that come of its result."""
+"""Reads what the user may write for a Keras metric, and the named scalars that come of its result."""
 
 from __future__ import annotations
 
