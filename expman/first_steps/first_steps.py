@@ -22,7 +22,7 @@ _SECONDS_STEP = 5
 
 @dataclass(frozen=True, kw_only=True)
 class FirstSteps:
-    """What was written.
+    """The files that were written.
 
     Attributes:
         folder: the new folder.

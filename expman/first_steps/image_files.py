@@ -19,7 +19,7 @@ _ROUND_TO_PIXELS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLook:
-    """What some images are like.
+    """The properties that images share.
 
     Attributes:
         sizes: (height, width) → how many of those that were looked at.

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was found in the data, and what follows for the settings.
+    """The findings about the data, and what follows for the settings.
 
     Attributes:
         sentences: tell the user what lies there.

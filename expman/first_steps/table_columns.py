@@ -33,7 +33,7 @@ _MARKERS = frozenset({
 
 @dataclass
 class TableArguments:
-    """What `table` must be told beside file, target and split.
+    """The arguments of `table` beside file, target and split.
 
     Attributes:
         missing: words that stand for a missing cell.

@@ -1,4 +1,4 @@
-"""What a column of a table is as a target, and a draw of validation rows with which all of it can be learnt."""
+"""Judges a column of a table as a target, and finds a draw of validation rows with which all of it can be learnt."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _DECAYS = (0.998, 0.99, 0.98, 0.95, 0.9, 0.8, 0.6, 0.4)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingLength:
-    """How long to train.
+    """The length of a training.
 
     Attributes:
         batch_size: samples of a batch, a power of two.

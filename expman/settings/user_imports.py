@@ -28,7 +28,7 @@ SHIPPED = tuple(PROJECT_FOLDER / entry for entry in _PROJECT_FILES)
 
 
 class _Turn:
-    """What the experiment whose turn it is changes in `sys.path` and `sys.modules`.
+    """The changes of the experiment whose turn it is in `sys.path` and `sys.modules`.
 
     Attributes:
         folders: those that it has put first, resolved.
@@ -200,9 +200,10 @@ def _resolved(folder: str) -> str:
 
 
 def _is_of_user(module: ModuleType) -> bool:
-    if module.__dict__.get("__file__"):
-        return is_user_file(module.__file__) and not _ships_with_project(Path(module.__file__).resolve())
-    return any(is_user_file(str(file)) for place in _places(module) for file in Path(place).glob("*.*")) \
+    file = module.__dict__.get("__file__")
+    if file:
+        return is_user_file(file) and not _ships_with_project(Path(file).resolve())
+    return any(is_user_file(str(entry)) for place in _places(module) for entry in Path(place).glob("*.*")) \
         and not any(_ships_with_project(Path(place)) for place in _places(module))
 
 

@@ -25,7 +25,7 @@ class Call(Protocol):
         """Seconds until its deadline; None: it has none."""
 
     def is_active(self) -> bool:
-        """Whether somebody waits for the answer; False once it is cancelled."""
+        """Tells whether somebody waits for the answer; False once it is cancelled."""
 
     def finish(self, answer: bytes) -> None:
         """Answers it."""

@@ -1,1 +1,1 @@
-"""What requests to a model mean, whatever protocol brings them; faults in the codes and words of TensorFlow Serving."""
+"""Answers requests to models, whatever protocol brings them; errors have the codes and words of TensorFlow Serving."""

@@ -1,4 +1,4 @@
-"""What Classify and Regress need to know of a signature."""
+"""The parts of a signature that Classify and Regress need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Predict answers, written to the wire without intermediate messages.
+"""Answers of Predict, written to the wire without intermediate messages.
 
 Copying a tensor of a megabyte from message to message takes protobuf longer (1.5 ms) than all else that a server does with it.
 """

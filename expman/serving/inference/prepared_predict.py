@@ -27,7 +27,7 @@ _MAX_PLANS = 256
 
 @dataclass(frozen=True)
 class _Plan:
-    """What requests have in common that name the same signature, inputs and outputs.
+    """The part that requests share which name the same signature, inputs and outputs.
 
     Attributes:
         signature_name, signature: of the model.
@@ -89,12 +89,12 @@ class PreparedPredict:
         self._served.release()
 
     def is_joined(self) -> bool:
-        """Whether it waits for other requests to share a run with: `submit` it rather than `run` it."""
+        """Tells whether it waits for other requests to share a run with: `submit` it rather than `run` it."""
         # One without samples has nothing to share, and would be run by who submits it.
         return self._served.predictor.joins and all(map(np.size, self._feeds.values()))
 
     def is_quick(self) -> bool:
-        """Whether its run takes no longer than handing it over to another thread would."""
+        """Tells whether its run takes no longer than handing it over to another thread would."""
         return self._served.predictor.is_quick(self._feeds, self._plan.fetches)
 
     def run(self, *, timeout_seconds: float | None) -> PredictResult:

@@ -19,7 +19,7 @@ _FLAG = "--observers"
 
 @dataclass(frozen=True, kw_only=True)
 class ObserverContext:
-    """What the factory of an observer is given.
+    """The arguments that the factory of an observer is given.
 
     Attributes:
         inference: answers requests with any version that is served, unobserved: for those who ask a second version the same.

@@ -1,4 +1,4 @@
-"""All observers of a server: told one after the other, and none of them can harm a request."""
+"""The observers of a server: told one after the other, and none of them can harm a request."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class _Number:
 
 
 class _Histogram:
-    """How long requests took: how many up to each bound, and the sum."""
+    """Durations of requests: the number up to each bound, and the sum."""
 
     __slots__ = ("_numbers", "_sum")
 

@@ -178,7 +178,7 @@ def _document(key: str, text: str) -> bytes:
 
 
 def _element_texts(name: str, array: np.ndarray, *, depth: int) -> list[str]:
-    """What is written for each element of an output.
+    """Returns the text of each element of an output.
 
     Arguments:
         depth: how many objects and lists each stands in.

@@ -62,7 +62,7 @@ def _formats(values: np.ndarray, digits: int) -> np.ndarray:
 
 
 def _six_digits_suffice(magnitudes: np.ndarray) -> np.ndarray:
-    """Whether a number that is rounded to six significant digits is, in its own precision, the same number."""
+    """Tells whether a number that is rounded to six significant digits is, in its own precision, the same number."""
     doubles = magnitudes.astype(np.float64)
     with np.errstate(divide="ignore"):
         powers = 5 - np.floor(np.log10(doubles))

@@ -64,7 +64,7 @@ class JsonPredict:
 
 
 def are_written_at_once(outputs: Outputs) -> bool:
-    """Whether outputs are so small that the thread which others wait for may write them."""
+    """Tells whether outputs are so small that the thread which others wait for may write them."""
     num_elements = 0
     for array in outputs.values():
         # Lists without elements are written too.

@@ -36,7 +36,7 @@ def signature_name(document: Mapping[str, Any]) -> str:
 
 
 def asks_for_rows(document: Mapping[str, Any]) -> bool:
-    """Whether a request to predict lists instances (and wants predictions), rather than inputs (and outputs).
+    """Tells whether a request to predict lists instances (and wants predictions), rather than inputs (and outputs).
 
     Raises:
         StatusError: INVALID_ARGUMENT, it does neither or both.
@@ -130,12 +130,12 @@ def _rows(instances: Sequence[Any], inputs: Mapping[str, TensorInfo]) -> dict[st
 
 
 def _is_named(instance: Any) -> bool:
-    """Whether an instance is an object with a value for each input."""
+    """Tells whether an instance is an object with a value for each input."""
     return type(instance) is dict and not is_base64(instance)
 
 
 def _first_fault_of_rows(instances: Sequence[Any], inputs: Mapping[str, TensorInfo]) -> StatusError:
-    """What TensorFlow Serving, which takes one instance after the other, stumbles over first."""
+    """Finds the first instance that TensorFlow Serving, which takes one after the other, would refuse."""
     shapes: dict[str, tuple[int, ...]] = {}
     are_named = _is_named(instances[0])
     for index, instance in enumerate(instances):

@@ -25,7 +25,7 @@ def type_name(number: int) -> str:
 
 
 def is_base64(value: object) -> bool:
-    """Whether a JSON value stands for bytes: `{"b64": "…"}`."""
+    """Tells whether a JSON value stands for bytes: `{"b64": "…"}`."""
     return type(value) is dict and len(value) == 1 and type(value.get(_BASE64_KEY)) is str
 
 
@@ -153,7 +153,7 @@ def _first_shape(value: Any) -> list[int]:
 
 
 def _first_fault(value: Any, type_number: int, *, shape: list[int], level: int = 0) -> StatusError | None:
-    """What TensorFlow Serving, which takes one element after the other, stumbles over first."""
+    """Finds the first element that TensorFlow Serving, which takes one after the other, would refuse."""
     rank = len(shape)
     if type(value) is not list:
         if level != rank:

@@ -20,7 +20,7 @@ STATUS, METADATA, READY = "status", "metadata", "ready"
 
 @dataclass(frozen=True)
 class ModelPath:
-    """What a path means.
+    """The meaning of a path.
 
     Attributes:
         action: one of the constants of this module.

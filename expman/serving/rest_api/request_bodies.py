@@ -18,7 +18,7 @@ _SLOWEST_BYTES_PER_SECOND = 10_000
 
 
 def patience_seconds(num_bytes: int) -> float:
-    """How long the transfer of so much may take."""
+    """Returns the time that the transfer of so much may take."""
     return _PATIENCE_SECONDS + num_bytes / _SLOWEST_BYTES_PER_SECOND
 
 
@@ -88,7 +88,7 @@ def decoded_body(body: bytes, *, encoding: str, max_bytes: int) -> bytes:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether a client can read gzip, by its header Accept-Encoding."""
+    """Tells whether a client can read gzip, by its header Accept-Encoding."""
     for part in accept_encoding.lower().split(","):
         name, _, parameters = part.partition(";")
         if name.strip() in (*_GZIP_NAMES, "*"):
