@@ -158,3 +158,12 @@ def test_only_the_bindings_of_c_libraries_know_ctypes():
                if any(name.split(".")[0] == "ctypes" for name in imported_modules(file))}
     assert knowing <= {"tensorflow_c_api.py", "tensorflow_c_session.py", "tensorflow_tensors.py",
                        "memory_allocator.py"}
+
+
+def test_docstrings_begin_with_their_subject_or_a_verb():
+    wrong = [f"{file.relative_to(ROOT)}: {text.splitlines()[0]}" for room in ("expman", "data_pipelines", "model_zoo")
+             for file in sorted((ROOT / room).rglob("*.py")) if not file.is_relative_to(ROOT / "expman" / "first_steps" / "examples")
+             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+             and (text := ast.get_docstring(node)) and text.startswith(("What ", "Whether ", "How ", "All ", "Those "))]
+    assert wrong == []
