@@ -69,6 +69,7 @@ def test_the_shares_of_a_real_training_add_up(profiled):
     assert [op.total_us for op in report.slowest_ops] == sorted((op.total_us for op in report.slowest_ops), reverse=True)
 
 
+@pytest.mark.alone  # compares times
 def test_a_slow_pipeline_shows_as_input(tmp_path):
     pipeline = ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
                 "import time\n    wait = lambda x: time.sleep(0.02) or x\n"
