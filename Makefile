@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python
 WORKERS ?= auto
 COMMITS ?= HEAD~1 HEAD
 ASV ?= continuous --factor 1.25 --split $(COMMITS)
-PYTEST := $(RUN) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(RUN) -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test test-quick lint docs asv
 

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.parallel_runs import group_and_order, taking_turns
 from tests.support.processes import SCRIPT, run_script
 from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
@@ -20,11 +20,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # the tests' experiments are nobody else's
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Prepares the tests for several workers."""
-    if config.getoption("loadgroup", False):
-        group_and_order(items)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Chooses which worker takes which tests."""
+    from tests.support.parallel_runs import FilesTogether
+    return FilesTogether(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts the tests for several workers."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from tests.support.parallel_runs import sort_longest_first
+        sort_longest_first(items)
 
 
 def pytest_collection_finish() -> None:
@@ -36,6 +43,9 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Makes tests that must be alone wait for the others."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    from tests.support.parallel_runs import taking_turns
     with taking_turns(item):
         return (yield)
 

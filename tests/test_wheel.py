@@ -22,7 +22,7 @@ from tests.support.serving_models import free_port
 from tests.support.settings_files import write_experiment
 from tests.support.sweep_files import SWEEP
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.slow
 pytest.importorskip("setuptools", minversion="77", reason="builds the wheel: pip install -r requirements-test.txt")
 
 

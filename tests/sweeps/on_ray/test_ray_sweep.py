@@ -27,7 +27,6 @@ from tests.support.ray_nodes import ray_nodes, trials_of_node
 from tests.support.sweep_files import read_trials, write_sweep
 from tests.sweeps.test_local_sweep import sweep, wait_for
 
-pytestmark = pytest.mark.xdist_group("ray")
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="pip install -r requirements-ray.txt")
 EXAMPLE = ROOT / "examples" / "regression" / "mysettings_curve_fitting.py"
 CURVE_SWEEP = '''

@@ -18,8 +18,6 @@ from expman.training.data.input_data import InputData
 from tests.support.settings_files import write_experiment
 from tests.support.training_runs import killed_within_an_epoch_and_restarted, read_metrics, start, untimed
 
-pytestmark = pytest.mark.spread
-
 PIPELINE = "return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)"
 
 # The samples are numbered; the endless ones draw noise from NumPy's global generator, which is seeded anew in each epoch.

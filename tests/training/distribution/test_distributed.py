@@ -26,7 +26,7 @@ from tests.support.project import ROOT
 from tests.support.settings_files import write_experiment
 from tests.support.training_runs import SLOW, read_metrics, wait_for_epoch
 
-pytestmark = [pytest.mark.slow, pytest.mark.spread]
+pytestmark = pytest.mark.slow
 
 MIRRORED = "\ndistribution_strategy = 'MirroredStrategy'\n"
 WORKERS = "\ndistribution_strategy = 'MultiWorkerMirroredStrategy'\n"

@@ -12,8 +12,6 @@ from expman.dry_run.runner import run_dry
 from expman.errors import ExperimentError
 from tests.support.settings_files import MODEL, write_experiment
 
-pytestmark = pytest.mark.spread
-
 PARAMETERS = {
     "model": "data", "data_preprocess": "features", "getOptimizer": "learning_rate",
     "get_total_loss": "predictions, labels", "get_eval_metric_ops": "predictions, labels",
