@@ -2,6 +2,7 @@
 # make demo         the same, then runs a real experiment from data to the answers of a served model
 # make test         the same set-up, then the test suite, with a worker for each core
 # make test-quick   the same without the tests that take long
+# make test-quick   the same without the tests that take long
 # make lint         holds the style and the types: ruff, and mypy with the known errors of mypy-baseline.txt, which may only become fewer
 # make docs         writes the tables of the README and of docs/ anew from the declarations
 # make asv          the quick benchmarks on the last two commits; fails when one of them got slower

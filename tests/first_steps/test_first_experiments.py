@@ -95,6 +95,7 @@ def test_looking_at_data_needs_no_tensorflow(tmp_path):
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_table_of_classes_with_missing_cells_learns_them(tmp_path, monkeypatch, capsys):
     """The class is yes above an age of 40; a ninth of the ages is missing."""
     written = first_steps(tmp_path, monkeypatch, "csv", "churn.csv", "churn")
