@@ -12,6 +12,7 @@ from expman.errors import UserCodeError
 from expman.internals.keras_internals import WithoutSymbolicBuild, keras_losses_as_means
 from expman.settings.loading import Settings, Unavailable
 from expman.settings.user_module import user_code
+from expman.training.data.batch_form import unpacked
 from expman.training.distribution.devices import model_device
 from expman.training.distribution.replicas import mean_over_replicas
 from expman.training.evaluation_metrics import EvaluationMetrics
@@ -27,7 +28,6 @@ from expman.training.steps import user_train_step, weights_averaging
 from expman.training.steps.epoch_sums import EpochSums
 from expman.training.steps.finite_check import require_finite
 from expman.training.steps.optimizer_state import innermost
-from expman.training.steps.sample_weights import unpacked
 from expman.training.steps.step_loop import step_loop
 from expman.training.tensorboard.user_summaries import checked_summaries
 from expman.training.user_functions.user_tensors import tensor_of_numbers

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from expman.training.data.batch_form import unpacked
 from expman.training.experiment_model import ExperimentModel
 from expman.training.steps.finite_check import refused_subject
-from expman.training.steps.sample_weights import unpacked
 
 
 def first_not_finite(model: ExperimentModel, batch: tuple[Any, Any], *, error: tf.errors.OpError) -> str:

@@ -1,4 +1,4 @@
-"""Finds out before a training that a dataset's elements are no batches, or that its samples have no common shape."""
+"""Takes batches apart, and finds out before a training that a dataset's elements are none or have no common shape."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ RAGGED_ADVICE = ("the samples have different shapes. Fill the shorter ones up, b
                  "ragged_batch(batch_size), or by map(lambda x, y: (x.to_tensor(), y)) after it; where data_preprocess makes "
                  "them ragged, let it return their to_tensor().")
 _SHAPES_DIFFER = ("Cannot batch tensors with different shapes", "Cannot add tensor to the batch")
+
+
+def unpacked(batch: tuple[Any, ...]) -> tuple[Any, Any, tf.Tensor | None]:
+    """Returns features, labels and sample weights as float32, as Keras casts them; None for a batch that brings no weights."""
+    features, labels, *weights = batch
+    return features, labels, tf.cast(weights[0], tf.float32) if weights else None
 
 
 def what_to_return(returned: Any) -> str:

@@ -19,11 +19,11 @@ from expman.errors import ExperimentError, TrainingError
 from expman.internals.keras_internals import operation_of
 from expman.records.baseline_names import BASELINE_NAMES
 from expman.settings.loading import Settings
+from expman.training.data.batch_form import unpacked
 from expman.training.data.input_data import InputData
 from expman.training.distribution.replica_batches import passes
 from expman.training.experiment_model import ExperimentModel
 from expman.training.op_errors import readable_message
-from expman.training.steps.sample_weights import unpacked
 
 _LOGGER = logging.getLogger(__name__)
 MOST_SAMPLES = 5000  # of each part

@@ -11,6 +11,7 @@ import tensorflow as tf
 from expman.errors import TrainingError, UserCodeError, UserExceptionError
 from expman.settings.loading import Settings
 from expman.settings.user_traceback import last_user_line
+from expman.training.data.batch_form import unpacked
 from expman.training.data.input_data import described_validation_data
 from expman.training.experiment_model import ExperimentModel
 from expman.training.first_checks.weighted_loss import check_sample_weights
@@ -18,7 +19,6 @@ from expman.training.op_errors import readable_message
 from expman.training.steps.execution_length import forward_seconds
 from expman.training.steps.op_determinism import refuses_determinism
 from expman.training.steps.optimizer_group import OptimizerGroup, PartsError
-from expman.training.steps.sample_weights import unpacked
 
 _MISFITS = (UserCodeError, tf.errors.OpError, ValueError, TypeError)  # ValueError: a Keras layer refuses its input
 

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from expman.errors import UserCodeError
 from expman.settings.loading import Settings, Unavailable
+from expman.training.data.batch_form import unpacked
 from expman.training.experiment_model import ExperimentModel
 from expman.training.first_checks.broadcast_pairs import MOST_SHIFTS, are_broadcast, broadcast_pair, compares_all_with_all
 from expman.training.first_checks.told_apart import told_apart
-from expman.training.steps.sample_weights import unpacked
 from expman.training.user_functions.user_metrics import make_metric, named_scalars
 
 _LOGGER = logging.getLogger(__name__)

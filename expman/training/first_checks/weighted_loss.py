@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from expman.errors import UserCodeError
 from expman.settings.loading import Settings
+from expman.training.data.batch_form import unpacked
 from expman.training.experiment_model import ExperimentModel
 from expman.training.first_checks.told_apart import told_apart
-from expman.training.steps.sample_weights import unpacked
 
 _LOSS = "get_total_loss"
 _EQUAL = 1e-6

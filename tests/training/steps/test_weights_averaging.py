@@ -47,3 +47,27 @@ def test_hardly_anything_of_the_start_is_left_after_few_steps():
     shares = np.prod([weights_averaging.decay_at_step(step, 0.998) for step in range(1, 13)])
     assert shares < 1e-4 < 0.97 < 0.998**12  # the last is what a constant decay leaves
     assert abs(weights_averaging.averages(optimizer)[0].numpy()[0]) < abs(course[0][0]) / 2
+
+
+def test_averages_keep_the_constraint_of_their_weight():
+    weight = keras.Variable(np.array([1.0, 1.0], np.float32))
+    weight.constraint = keras.constraints.NonNeg()
+    optimizer = keras.optimizers.SGD(1.0)
+    weights_averaging.keep_averages(optimizer, decay=0.9)
+    optimizer.build([weight])
+    weights_averaging.start_averages_at_weights(optimizer, [weight])
+    for _ in range(20):
+        optimizer.apply([np.array([9.0, -0.5], np.float32)], [weight])
+    average = weights_averaging.averages(optimizer)[0].numpy()
+    assert weight.numpy()[0] == 0 and 0 <= average[0] < 1e-3 and average[1] > 1
+
+
+def test_keras_own_averages_would_overwrite_the_weights_and_are_turned_off():
+    weight = keras.Variable(np.array([1.0], np.float32))
+    optimizer = keras.optimizers.SGD(1.0, use_ema=True, ema_overwrite_frequency=1)
+    weights_averaging.keep_averages(optimizer, decay=0.9)
+    optimizer.build([weight])
+    weights_averaging.start_averages_at_weights(optimizer, [weight])
+    optimizer.apply([np.array([0.5], np.float32)], [weight])
+    optimizer.finalize_variable_values([weight])
+    assert weight.numpy()[0] == 0.5 and weights_averaging.averages(optimizer)[0].numpy()[0] > 0.5
