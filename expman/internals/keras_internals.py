@@ -51,7 +51,7 @@ def schedule_of(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.sched
     return made if isinstance(made, schedule) else None
 
 
-def operation_of(output: keras.KerasTensor, network: keras.Model) -> Any | None:
+def operation_of(output: keras.KerasTensor, network: keras.Model) -> Any:
     """Returns the operation of a network that makes one of its outputs; None when that cannot be told."""
     if _HISTORY not in MISSING:
         return output._keras_history.operation
