@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -30,6 +31,7 @@ def parse(arguments: Sequence[str], *, commands: Sequence[Command], program: str
     _add_flags(parser, commands)
     given = parser.parse_args(arguments)  # holds what was given, not a default more
     command = _chosen(parser, commands, given=vars(given))
+    _check_no_flag_twice(parser, arguments)
     _check(parser, command, commands, given=vars(given))
     options = Namespace(**{flag.name: getattr(given, flag.name, flag.default) for flag in (*command.flags, DEBUG)})
     error = command.error_in(options)
@@ -44,9 +46,16 @@ class _Parser(argparse.ArgumentParser):
         unknown = message.partition("unrecognized arguments: ")[2].split()
         for argument in unknown:
             close = difflib.get_close_matches(argument.partition("=")[0], self._option_string_actions, n=1)
-            if close:
+            if close and f"Did you mean {close[0]}?" not in message:
                 message += f". Did you mean {close[0]}?"
         super().error(message)
+
+
+def _check_no_flag_twice(parser: _Parser, arguments: Sequence[str]) -> None:
+    """Ends the process when a flag is given twice: the first value would have no effect."""
+    counts = Counter(argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    for flag in [flag for flag, count in counts.items() if count > 1]:
+        parser.error(f"{flag} is given {counts[flag]} times. Give it once.")
 
 
 def _add_flags(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> None:

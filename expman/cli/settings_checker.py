@@ -66,8 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
         page = Path(options.update)
         page.write_text(update_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
     else:
+        from expman.runtimes.tensorflow_notices import start_tensorflow
         from expman.settings.loading import load_settings
+        from expman.settings.user_module import UserModule
         try:
+            UserModule(Path(options.file), described_as="settings file")  # tells at once, before TensorFlow takes its seconds
+            start_tensorflow()
             load_settings(options.file)
         except ExperimentError as error:
             print(error, file=sys.stderr)

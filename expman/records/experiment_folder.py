@@ -97,7 +97,8 @@ class ExperimentFolder:
                 f"--model_dir '{path}' is not a folder. Give the folder of an experiment, "
                 "as printed when its training started.")
         if not (folder.identity_file.is_file() and folder.settings_file.is_file()):
-            experiments = [entry.parent for entry in sorted(folder.path.glob(f"*/{folder.identity_file.name}"))]
+            experiments = [entry.parent for entry in sorted((
+                *folder.path.glob(f"*/{folder.identity_file.name}"), *folder.path.glob(f"experiments/*/{folder.identity_file.name}")))]
             hint = f" Did you mean '{experiments[-1]}'?" if experiments else ""
             raise ExperimentFolderError(
                 f"--model_dir '{path}' holds no experiment: it has no {folder.identity_file.name} and "

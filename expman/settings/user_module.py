@@ -68,6 +68,10 @@ class UserModule:
         except SyntaxError as error:
             report = "".join(traceback.format_exception_only(error)).rstrip()
             raise _error(f"{path}:{error.lineno}", f"the {described_as} is not valid Python.\n{report}") from error
+        except IsADirectoryError as error:
+            inside = next(iter(sorted(path.glob("mysettings*.py"))), None)
+            hint = f" Did you mean {inside}?" if inside else ""
+            raise _error(path, f"the {described_as} must be a file. Got a folder.{hint}") from error
         except (OSError, ValueError) as error:
             raise _error(path, f"the {described_as} cannot be read: {error}.") from error
 

@@ -196,3 +196,9 @@ def test_help_lists_commands_flags_settings_and_functions_without_numpy():
     assert all(f"    experiments_manager {command.synopsis} " in answer and command.summary in answer for command in COMMANDS)
     assert all(f"\n  {flag}" in answer for flag in (*FLAGS.values(), DEBUG))
     assert "settings of a settings file [default]:\n" in answer and "functions of a settings file:\n" in answer
+
+
+def test_a_flag_that_is_given_twice_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        experiments_manager.main(["--usersettings", "a.py", "--hparams", "x=1", "--hparams", "y=2"])
+    assert "--hparams is given 2 times" in capsys.readouterr().err

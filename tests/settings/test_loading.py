@@ -182,3 +182,9 @@ def test_the_model_file_may_lie_in_the_current_folder(tmp_path, monkeypatch):
     (tmp_path / "nets" / "model.py").write_text(MODEL, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert load_settings(file).model_file.name == "model.py"
+
+
+def test_a_folder_is_no_settings_file_and_the_one_in_it_is_named(tmp_path):
+    (tmp_path / "mysettings.py").write_text("")
+    with pytest.raises(SettingsError, match=r"must be a file. Got a folder. Did you mean .*mysettings\.py"):
+        load_settings(tmp_path)

@@ -15,9 +15,10 @@ def check_resizing(run: DryRun) -> Finding:
     described = {side: _described(run, side) for side in (PIPELINE, CLIENT)}
     if not any(described.values()):
         return Finding("no image is resized")
-    summary = "; ".join(f"{side} {_names(run, side) or 'does not resize'}" for side in described)
     if not run.resizes.unmatched():
-        return Finding(summary)
+        resizing = [side for side, places in described.items() if places]
+        return Finding(f"{' and '.join(resizing)} {'resize by the same filters' if len(resizing) > 1 else 'alone resizes'}")
+    summary = "; ".join(f"{side} {_names(run, side) or 'does not resize'}" for side in described)
     return Finding(summary, (f"warning: {PIPELINE} resizes by {described[PIPELINE]}, {CLIENT} by {described[CLIENT]}: one file "
                              f"becomes two pictures, many grey levels apart. {_REMEDY}",))
 

@@ -13,10 +13,11 @@ from expman.training.progress import TrainingProgress
 
 _SECONDS_BETWEEN_UPDATES = 0.2
 _SECONDS_BETWEEN_LINES = 10.0
+_SMALLEST_PART = 1e-3  # of what is to do that must be done, beside the first steps, before the rest is foretold
 
 
 class ConsoleProgress(keras.callbacks.Callback):
-    """Prints epoch, losses, metrics, and the time left at the present speed.
+    """Prints epoch, losses, metrics, and the time left at the speed since the first steps, which take the start's time, too.
 
     Arguments:
         progress: the counters of the training.
@@ -36,11 +37,11 @@ class ConsoleProgress(keras.callbacks.Callback):
         # Where no line can be rewritten, only an epoch that may never end needs more than the line at its end.
         self._seconds_between = _SECONDS_BETWEEN_UPDATES if self._is_live else (
             float("inf") if steps_per_epoch else _SECONDS_BETWEEN_LINES)
-        self._start_time = self._epoch_start = self._last_update = 0.0
-        self._start_epoch = 0
+        self._epoch_start = self._last_update = 0.0
+        self._first_steps: tuple[float, float] | None = None  # when they were done, and the epochs done by then
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._start_time, self._start_epoch = time.monotonic(), self._progress.epoch
+        self._first_steps = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch_start = time.monotonic()
@@ -48,6 +49,8 @@ class ConsoleProgress(keras.callbacks.Callback):
             self._last_update = self._epoch_start
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if self._first_steps is None and self._steps_per_epoch:
+            self._first_steps = time.monotonic(), self._progress.epoch + self._progress.step_in_epoch / self._steps_per_epoch
         if self._progress.evaluated:
             self._show_evaluation()
             return
@@ -92,10 +95,12 @@ class ConsoleProgress(keras.callbacks.Callback):
         return f"epoch {epoch or self._progress.epoch + 1}/{self._num_epochs}"
 
     def _time_left(self, epochs_done: float) -> str:
-        fraction = (epochs_done - self._start_epoch) / max(1, self._num_epochs - self._start_epoch)
-        if not 0 < fraction < 1:
+        """The end of a line; '' while nothing but the first steps is done, and at the end."""
+        since, done_before = self._first_steps or (time.monotonic(), epochs_done)
+        done, to_do = epochs_done - done_before, self._num_epochs - epochs_done
+        if done < _SMALLEST_PART * to_do or to_do <= 0:
             return ""
-        return f", {_duration((time.monotonic() - self._start_time) * (1 / fraction - 1))} left"
+        return f", {_duration((time.monotonic() - since) / done * to_do)} left"
 
     def _show(self, line: str) -> None:
         if self._is_live:

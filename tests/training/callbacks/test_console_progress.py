@@ -61,6 +61,18 @@ def test_evaluations_within_an_epoch_have_lines_of_their_own():
     assert stream.getvalue().splitlines()[0] == "epoch 1/1 step 2 loss 0.5 val_loss 7 *"
 
 
+def test_the_time_that_the_start_takes_is_not_multiplied(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(console_progress.time, "monotonic", lambda: clock[0])
+
+    def advance(batch, logs):
+        clock[0] += 100 if clock[0] == 0 else 1  # the first step builds the graph
+
+    lines = printed(io.StringIO(), values=[1.0] * 10, further=[keras.callbacks.LambdaCallback(on_train_batch_begin=advance)]
+                    ).splitlines()
+    assert lines[0].endswith(", 36s left") and lines[8].endswith(", 4s left")
+
+
 def test_the_time_left_counts_from_a_restart(monkeypatch):
     line, = printed(io.StringIO(), values=[1.0] * 4, progress=TrainingProgress(epoch=3)).splitlines()
     assert line.startswith("epoch 4/4 ") and "left" not in line
