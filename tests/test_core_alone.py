@@ -67,6 +67,7 @@ def test_blocked_packages_cannot_be_imported(core):
     assert "No module named 'rasterio'" in core("-c", "import rasterio").stderr
 
 
+@pytest.mark.slow
 def test_every_module_of_the_project_that_needs_no_extra_can_be_imported(core):
     code = '''
 import importlib, pkgutil, data_pipelines, expman, model_zoo

@@ -108,6 +108,7 @@ def test_raw_rows_are_answered_alike_over_grpc_rest_and_locally(trained_cars):
     np.testing.assert_allclose(over_grpc, local, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_restart_goes_on_as_if_never_interrupted_with_the_statistics_of_the_start(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(ROOT)
     data = tmp_path / "cars.csv"

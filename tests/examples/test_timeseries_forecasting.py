@@ -85,6 +85,7 @@ def test_linear_autoregression_is_the_strongest_plain_forecast_and_uses_the_trai
     assert errors["linear autoregression"] == pytest.approx(0.643, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_convolutional_network_learns_from_the_same_settings(tmp_path):
     result = experiments_manager.run(example(tmp_path, *BRIEF[1:], ("nbEpoch = 40", "nbEpoch = 4")), {
         "network": "temporal_convolutional_network", "learningRate": 0.01, "filters": 16, "weightDecay": 0.0})

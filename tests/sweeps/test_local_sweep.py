@@ -116,6 +116,7 @@ def test_killed_again_and_again_it_ends_as_if_it_had_not_been(tmp_path):
             assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2", "3", "4"]
 
 
+@pytest.mark.slow
 def test_sigterm_saves_the_running_trial_and_the_same_command_goes_on(tmp_path):
     file = write_sweep(tmp_path, ("max_trials = 4", "max_trials = 1"), experiment=(("nbEpoch = 2", "nbEpoch = 300"),))
     process = started_sweep(file)
@@ -193,6 +194,7 @@ def test_a_mistake_of_the_user_in_the_first_trial_stops_the_sweep_with_its_messa
     assert read_trials(tmp_path) == [] and not list((tmp_path / "sweep").glob("0*"))
 
 
+@pytest.mark.slow
 def test_two_trials_at_a_time_share_the_cores(tmp_path):
     file = write_sweep(tmp_path, added="max_parallel_trials = 2\n", experiment_added='''
 import pathlib

@@ -65,6 +65,7 @@ def test_a_finished_experiment_says_so_and_can_be_extended(tmp_path, trained):
     assert json.loads((folder / "experiment.json").read_text())["settings"]["nbEpoch"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", [
     "dataset.shuffle(90).map(lambda x, y: (x, y)).shuffle(20)",
     "tf.data.Dataset.zip(dataset, tf.data.Dataset.random(rerandomize_each_iteration=True)).map("

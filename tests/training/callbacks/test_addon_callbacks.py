@@ -93,6 +93,7 @@ def column(folder: str | Path, name: str) -> list[float]:
     return [float(row[name]) for row in read_metrics(folder)]
 
 
+@pytest.mark.slow
 def test_keras_reduce_lr_on_plateau_sets_the_rates_that_it_sets_in_fit_over_a_restart_too(tmp_path):
     file = experiment(tmp_path, PLATEAU, num_epochs=5)
     history = plain_fit(file, keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=2, min_delta=0.5, cooldown=1),
@@ -104,6 +105,7 @@ def test_keras_reduce_lr_on_plateau_sets_the_rates_that_it_sets_in_fit_over_a_re
     np.testing.assert_allclose(column(folder, "val_loss"), history["val_loss"], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_keras_early_stopping_ends_where_it_ends_in_fit_over_a_restart_too(tmp_path):
     file = experiment(tmp_path, EARLY_STOPPING, num_epochs=5)
     history = plain_fit(file, keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=0.05), num_epochs=40)
@@ -116,6 +118,7 @@ def test_keras_early_stopping_ends_where_it_ends_in_fit_over_a_restart_too(tmp_p
     assert state["stopped_early"] and state["stop_reason"] == "EarlyStopping of addon_callbacks stopped the training"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("callbacks", CALLBACKS)
 def test_a_restart_gives_the_callbacks_back_what_they_knew(tmp_path, callbacks):
     whole = experiment_run.train(experiment(tmp_path / "whole", CALLBACKS[callbacks], num_epochs=8))["sessionFolder"]
@@ -133,6 +136,7 @@ def test_a_killed_process_gives_the_callbacks_back_what_they_knew_within_an_epoc
     assert untimed(read_metrics(folder)) == untimed(read_metrics(whole))
 
 
+@pytest.mark.slow
 def test_plateau_patience_lowers_the_rate_as_keras_does_over_a_restart_too(tmp_path):
     settings = "plateau_patience = 2\nplateau_factor = 0.5\n"
     file = experiment(tmp_path, settings, num_epochs=6, rate=4.0)

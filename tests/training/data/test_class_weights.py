@@ -109,6 +109,7 @@ def test_weights_of_classes_multiply_those_of_samples(tmp_path):
     np.testing.assert_allclose([float(row["loss"]) for row in read_metrics(result["sessionFolder"])], losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_balanced_is_as_scikit_learn_has_it_and_a_restart_goes_on_with_it_to_the_bit(tmp_path, caplog):
     """With weights of samples, too, and gradients accumulated over two steps; killed between two updates."""
     caplog.set_level("INFO", "expman")

@@ -104,6 +104,7 @@ def test_the_weights_are_those_of_keras_fit_with_steps_per_epoch(tmp_path):
     np.testing.assert_allclose([float(row["loss"]) for row in read_metrics(folder)], losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", STREAMS)
 def test_a_restart_goes_on_within_the_stream(tmp_path, stream):
     whole = experiment_run.train(experiment(tmp_path / "whole", stream, num_epochs=4))["sessionFolder"]
