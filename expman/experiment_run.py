@@ -20,7 +20,7 @@ from expman.runtimes.tensorflow_notices import start_tensorflow
 from expman.settings.class_weights import restored
 from expman.settings.data_statistics import restore_statistics, statistics_of
 from expman.settings.loading import Settings, load_settings
-from expman.settings.user_files import keep_files, shown_file, warn_of_changed_files
+from expman.settings.user_files import keep_files, shown_file, shown_modules, warn_of_changed_files
 from expman.settings.user_imports import imports_of_experiment
 from expman.settings.user_module import UserModule
 from expman.tracking.background_mirror import mirrored
@@ -144,9 +144,10 @@ def load_experiment(folder: ExperimentFolder) -> Settings:
     warn_of_changed_files(kept, folder=folder.user_modules)
     settings_file, model_file = (shown_file(Path(identity[name]), kept=kept, folder=folder.user_modules)
                                  for name in ("settings_file", "model_file"))
+    roots = [Path(identity[name]).parent for name in ("settings_file", "model_file")]
     settings = load_settings(folder.settings_file, overrides=identity["hparam_overrides"], model_file=folder.model_file,
-                             original_file=settings_file, original_model_file=model_file,
-                             import_folders=[folder.user_modules])
+                             original_file=settings_file, original_model_file=model_file, import_folders=[folder.user_modules],
+                             shown_files=shown_modules(roots, kept=kept, folder=folder.user_modules))
     given_by_sweep = ["used_gpu_IDs"] if folder.trial_file.exists() else []
     warn_of_other_settings(settings.values, recorded=identity["settings"], except_for=["nbEpoch", *given_by_sweep],
                            file=folder.settings_file)

@@ -134,7 +134,8 @@ class Settings:
 
 def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None,
                   origin: str = "command line", model_file: Path | None = None, original_file: Path | None = None,
-                  original_model_file: Path | None = None, import_folders: Iterable[Path] = ()) -> Settings:
+                  original_model_file: Path | None = None, import_folders: Iterable[Path] = (),
+                  shown_files: Mapping[Path, Path] | None = None) -> Settings:
     """Executes and checks a settings file and its model file; neither is ever written.
 
     Arguments:
@@ -145,6 +146,7 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
         original_file: what `__file__` says in the settings, when `file` is a copy.
         original_model_file: what `__file__` says in the model file, when `model_file` is a copy.
         import_folders: searched for imports before the folder of the settings file.
+        shown_files: what `__file__` says in imported modules that are copies: copy, resolved → original.
 
     Raises:
         SettingsError: a file is missing or has errors; it lists all of them.
@@ -154,7 +156,7 @@ def load_settings(file: str | os.PathLike[str], *, overrides: Mapping[str, Any] 
     source = UserModule(Path(file), described_as="settings file")
     original = Path(original_file or file)
     hparams = HparamsOverrides(overrides or {}, origin=origin)
-    begin_imports([*import_folders, original.resolve().parent])
+    begin_imports([*import_folders, original.resolve().parent], shown_files=shown_files)
     namespace = source.execute(module_name="experiment_settings", shown_file=original, hooks={"hparams": hparams.apply})
     hparams.check_all_used(namespace.get("hparams"), file=str(file))
 

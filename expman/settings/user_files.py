@@ -132,12 +132,38 @@ def shown_file(original: Path, *, kept: Mapping[str, str], folder: Path) -> Path
     Returns:
         The original, or where it would be beside the kept files when one of those is missing at its original place.
     """
-    missing = [file for file in map(Path, kept.values()) if file.is_relative_to(original.parent) and not file.exists()]
+    missing = _missing_below(original.parent, kept)
     if not missing:
         return original
     _LOGGER.warning("%s does not exist any more: the copy in %s is used, and __file__ of %s says that folder.",
                     missing[0], folder, original.name)
     return folder / original.name
+
+
+def shown_modules(roots: Iterable[Path], *, kept: Mapping[str, str], folder: Path) -> dict[Path, Path]:
+    """Returns what `__file__` says in the copies of the modules that the user's files import: copy → original.
+
+    What one of these modules finds by a path from its own place, such as data in a folder above, is found again as it was in
+    the training. Copies say their own place where a file kept from beside the originals is missing.
+
+    Arguments:
+        roots: the folders of the settings and the model file, as they were.
+        kept: the files that were kept: relative path → original.
+        folder: where the modules and these files were kept.
+    """
+    every = list(dict.fromkeys(roots))
+    whole = [root for root in every if not _missing_below(root, kept)]
+    shown = {}
+    for copy in folder.rglob("*.py"):
+        originals = [root / copy.relative_to(folder) for root in whole]
+        found = [original for original in originals if original.is_file() or len(every) == 1]
+        if found:
+            shown[copy.resolve()] = found[0]
+    return shown
+
+
+def _missing_below(root: Path, kept: Mapping[str, str]) -> list[Path]:
+    return [file for file in map(Path, kept.values()) if file.is_relative_to(root) and not file.exists()]
 
 
 def warn_of_changed_files(kept: Mapping[str, str], *, folder: Path) -> None:

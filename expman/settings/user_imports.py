@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.abc
 import importlib.machinery
 import os
 import sys
@@ -34,11 +35,14 @@ class _Turn:
         folders: those that it has put first, resolved.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shown_files: Mapping[Path, Path]) -> None:
         self.folders: list[Path] = []
         self._path = list(sys.path)
         self._of_caller = {id(module): module for module in list(sys.modules.values())}  # holds them, so that no id returns
         self._set_aside: dict[str, ModuleType] = {}
+        self._finders = [_CopiedModulesFinder(shown_files)] if shown_files else []
+        place = sys.meta_path.index(importlib.machinery.PathFinder)
+        sys.meta_path[place:place] = self._finders
 
     def put_first(self, folders: Iterable[Path]) -> dict[str, ModuleType]:
         """Lets imports look into some folders first, and sets the modules of the caller aside that stand in the way.
@@ -67,18 +71,53 @@ class _Turn:
                 del sys.modules[name]
         sys.modules.update(self._set_aside)
         sys.path[:] = [entry for entry in self._path if entry in sys.path]
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in self._finders]
 
     def _is_of_caller(self, module: ModuleType) -> bool:
         return id(module) in self._of_caller
 
 
+class _CopiedModulesFinder(importlib.abc.MetaPathFinder):
+    """Finds modules as Python does, and lets `__file__` of copied ones say their originals; their specs say the copies."""
+
+    def __init__(self, shown_files: Mapping[Path, Path]) -> None:
+        self._shown_files = {str(copy): str(original) for copy, original in shown_files.items()}
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+                  ) -> importlib.machinery.ModuleSpec | None:
+        """Returns the spec of a copied module; None for others."""
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.origin not in self._shown_files:
+            return None
+        spec.loader = _CopiedModuleLoader(fullname, spec.origin, shown_file=self._shown_files[spec.origin])
+        return spec
+
+
+class _CopiedModuleLoader(importlib.machinery.SourceFileLoader):
+    """Executes the copy of a module, whose `__file__` says the original."""
+
+    def __init__(self, fullname: str, path: str, *, shown_file: str) -> None:
+        super().__init__(fullname, path)
+        self._shown_file = shown_file
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Executes the copy."""
+        module.__file__ = self._shown_file
+        super().exec_module(module)
+
+
 _TURNS: list[_Turn] = []  # of the process, as `sys.modules` is; one at most
 
 
-def begin_imports(folders: Iterable[Path]) -> None:
-    """Ends the turn of the experiment before, and lets imports look into some folders first, in their order."""
+def begin_imports(folders: Iterable[Path], *, shown_files: Mapping[Path, Path] | None = None) -> None:
+    """Ends the turn of the experiment before, and lets imports look into some folders first, in their order.
+
+    Arguments:
+        folders: searched for imports.
+        shown_files: what `__file__` says in modules that are copies: copy, resolved → original.
+    """
     end_imports()
-    _TURNS.append(_Turn())
+    _TURNS.append(_Turn(shown_files or {}))
     _TURNS[-1].put_first(folders)
 
 
@@ -174,7 +213,7 @@ def _conflicts(of_settings: Mapping[str, ModuleType], *, folders: Iterable[Path]
         if other is None and name not in imported_names:
             continue
         found = importlib.machinery.PathFinder.find_spec(name, list(map(str, folders))) if other is None else other.__spec__
-        own_file, other_file = getattr(module, "__file__", None), found.origin if found else None
+        own_file, other_file = _file(module), found.origin if found else None
         if own_file and other_file and Path(own_file).read_bytes() != Path(other_file).read_bytes():
             conflicts.append((Path(own_file), Path(other_file)))
     return conflicts
@@ -187,11 +226,17 @@ def _lie_below(places: Iterable[str], folders: Sequence[Path]) -> bool:
 
 def _places(module: ModuleType) -> list[str]:
     """Returns the file of a module, or the folders of a package without `__init__.py`; symbolic links are followed."""
-    file = getattr(module, "__file__", None)
+    file = _file(module)
     if file:
         folder, name = os.path.split(file)
         return [os.path.join(_resolved(folder), name)]
     return [_resolved(place) for place in getattr(module, "__path__", ())]
+
+
+def _file(module: ModuleType) -> str | None:
+    """Returns the file that was executed, which for a copied module is not its `__file__`."""
+    loader = module.__dict__.get("__loader__")
+    return loader.path if isinstance(loader, _CopiedModuleLoader) else getattr(module, "__file__", None)
 
 
 @functools.cache  # there are thousands of modules, in few folders

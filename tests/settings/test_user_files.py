@@ -17,6 +17,7 @@ from expman import experiment_run
 from expman.errors import SettingsError, UserCodeError
 from expman.records.experiment_folder import ExperimentFolder
 from expman.settings.loading import load_settings
+from expman.settings.user_imports import end_imports
 from tests.support.project import ROOT
 from tests.support.settings_files import line_of, write_experiment
 from tests.support.training_runs import read_metrics
@@ -115,6 +116,30 @@ def test_a_file_that_is_gone_is_read_from_its_copy(moved, caplog):
     np.testing.assert_array_equal(keras.Model(outputs["code"]._keras_history.operation.input, outputs["code"])
                                   .get_layer("first").get_weights()[0], KERNEL)
     assert f"{project / 'weights' / 'first.h5'} does not exist any more" in caplog.text
+
+
+def test_imported_modules_find_by_their_own_place_what_lies_above_the_project(moved):
+    """Data outside the project are not kept; the copy of a module that names them by `__file__` still finds them."""
+    project, experiment = moved
+    (project.parent / "above.txt").write_text("width")
+    for folder in (project, experiment / "user_modules"):
+        names = folder / "names_beside" / "names.py"
+        names.write_text("from pathlib import Path\nNAMES = [(Path(__file__).parents[2] / 'above.txt').read_text()]\n")
+    (project / "names_beside" / "names.py").write_text("raise SystemExit('the copy must be executed')")
+    settings = experiment_run.load_experiment(ExperimentFolder(experiment))
+    assert settings.reference_labels == ["width"]
+    module = sys.modules["names_beside.names"]
+    assert module.__file__ == str(project / "names_beside" / "names.py")
+    end_imports()
+    assert "names_beside.names" not in sys.modules
+
+
+def test_an_imported_module_says_the_place_of_its_copy_where_a_kept_file_is_gone(moved):
+    project, experiment = moved
+    (project / "names_beside" / "labels.txt").unlink()
+    settings = experiment_run.load_experiment(ExperimentFolder(experiment))
+    assert settings.reference_labels == ["height"]
+    assert sys.modules["names_beside.names"].__file__ == str(experiment / "user_modules" / "names_beside" / "names.py")
 
 
 def test_files_that_are_there_are_read_where_they_are_and_a_change_is_told(moved, caplog):
