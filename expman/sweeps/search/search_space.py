@@ -16,7 +16,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # hyperopt takes a second to import, and a grid does without
-    from hyperopt.pyll import Apply
+
+    from expman.sweeps.search.hyperopt_internals import Expression
 
 _SCALARS = (bool, int, float, str, type(None))
 _CHOICES = ("randint", "categorical")  # what hyperopt draws for hp.choice and hp.randint, and for hp.pchoice
@@ -195,7 +196,7 @@ def _samples(space: Any, *, num_samples: int, seed: int) -> list[Any]:
     return [drawn_sample(space, given=given, generator=generator) for given in options]
 
 
-def _options(node: Apply, chosen: Mapping[str, int]) -> list[dict[str, int]]:
+def _options(node: Expression, chosen: Mapping[str, int]) -> list[dict[str, int]]:
     """For each option of each choice the choices that lead to it."""
     from expman.sweeps.search.hyperopt_internals import is_choice, label_of
     if not is_choice(node):
@@ -207,7 +208,7 @@ def _options(node: Apply, chosen: Mapping[str, int]) -> list[dict[str, int]]:
     return [found for index, way in enumerate(ways) for found in [way, *_options(node.pos_args[1 + index], way)]]
 
 
-def _active_labels(node: Apply, values: Mapping[str, Any]) -> set[str]:
+def _active_labels(node: Expression, values: Mapping[str, Any]) -> set[str]:
     """The labels that matter for given values: not those of options that are not taken."""
     from expman.sweeps.search.hyperopt_internals import is_choice, is_parameter, label_of
     if is_parameter(node):
@@ -245,7 +246,7 @@ def _grid_value_error(values: Any, value: Any) -> str | None:
     return None if value in values else f"is none of {list(values)!r}. Got {value!r}."
 
 
-def _drawn_value_error(distribution: Apply, value: Any) -> str | None:
+def _drawn_value_error(distribution: Expression, value: Any) -> str | None:
     """None for a value that can be drawn; the bounds are known when they are plain numbers."""
     if not _is_number(value) or not math.isfinite(value):
         return f"must be a number (for hp.choice the index of an option). Got {value!r} ({type(value).__name__})."
@@ -257,7 +258,7 @@ def _drawn_value_error(distribution: Apply, value: Any) -> str | None:
     return None
 
 
-def _bounds(distribution: Apply) -> tuple[float, float]:
+def _bounds(distribution: Expression) -> tuple[float, float]:
     """The least and the largest value that a distribution draws; infinite where there is no bound, or a computed one."""
     from expman.sweeps.search.hyperopt_internals import plain_arguments
     arguments = plain_arguments(distribution)
