@@ -196,6 +196,7 @@ def test_a_dataset_that_fails_midway_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_writing_that_is_killed_leaves_no_folder_of_that_name(tmp_path):
     code = (f"import sys, tensorflow as tf; sys.path.insert(0, {str(ROOT)!r})\n"
             "from DataProvider_input_pipeline import write_tfrecords\n"

@@ -120,6 +120,7 @@ def test_one_filter_or_none_is_not_told(tmp_path, capsys, pipeline, client):
     assert "resizes by" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_whole_check_tells_it_and_leaves_the_libraries_as_they_were(tmp_path, capsys):
     before = cv2.resize
     file = write_pictures(tmp_path, "tf.image.resize(picture, (5, 5), antialias=True)", "cv2.resize(pixels, (5, 5))")

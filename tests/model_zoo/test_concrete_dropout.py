@@ -183,6 +183,7 @@ def answers_after_training(num_samples: int, x: np.ndarray) -> dict[str, np.ndar
     return {name: tensor.numpy() for name, tensor in inferring(x).items()}
 
 
+@pytest.mark.slow
 def test_it_learns_the_curve_and_the_noise_of_each_side():
     x = np.linspace(-0.9, 0.9, 40, dtype=np.float32)[:, None]
     answers = answers_after_training(1000, x)
@@ -191,6 +192,7 @@ def test_it_learns_the_curve_and_the_noise_of_each_side():
     assert answers["aleatoric_deviation"][x < -0.2].mean() == pytest.approx(0.1, rel=0.3)
 
 
+@pytest.mark.slow
 def test_it_doubts_more_with_fewer_data_and_far_from_them():
     x = np.linspace(-4, 4, 41, dtype=np.float32)[:, None]
     few, many = (answers_after_training(number, x)["epistemic_deviation"] for number in (100, 1000))

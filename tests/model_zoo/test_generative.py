@@ -89,6 +89,7 @@ def test_zeros_reconstruct_from_the_code_itself():
     np.testing.assert_allclose(outputs["reconstruction"], generated, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_brief_training_on_digits_beats_the_mean_image():
     """The mean image is the best that a model can say who does not look."""
     digits = (load_digits().images[..., None] / 16).astype(np.float32)

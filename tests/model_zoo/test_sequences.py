@@ -216,6 +216,7 @@ def test_n_beats_has_the_parameters_of_its_formula():
     assert count_trainable(network) == 2 * hidden + 2 * 4 * units + 2 * 5 * units
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["generic", "interpretable"])
 def test_n_beats_learns_and_survives_its_export(tmp_path, architecture):
     network = build(n_beats.model, [20], 6, {"architecture": architecture, "hiddenNeurons": 16})
@@ -294,6 +295,7 @@ def test_autoencoder_noise_is_added_in_training_only():
     assert network.get_layer("encoder_start").input is layer.output
 
 
+@pytest.mark.slow
 def test_autoencoder_learns_and_survives_its_export(tmp_path):
     network = build(densenet_autoencoder_1d.model, [27, 2], None, {"dropout": 0.2, "blocks": 2, "layers_per_block": 1})
     data = noise(8, 27, 2)

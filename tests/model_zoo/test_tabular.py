@@ -115,6 +115,7 @@ def train(network: keras.Model, rows: dict[str, np.ndarray], labels: np.ndarray)
     return float(np.mean(logits(rows).numpy().argmax(axis=1) == labels))
 
 
+@pytest.mark.slow
 def test_a_crossed_column_learns_what_its_columns_alone_cannot():
     first, second = np.random.default_rng(0).integers(0, 2, [2, 400])
     rows, labels = {"first": first, "second": second}, first ^ second

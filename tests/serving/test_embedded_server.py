@@ -35,6 +35,7 @@ def options(base_path: Path, port: int, *, address: str = "127.0.0.1") -> Server
     return ServerOptions(models=[ModelConfig(name="m", base_path=base_path)], address=address, grpc_port=port)
 
 
+@pytest.mark.slow
 def test_hot_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path) -> None:
     versions = range(1, 9)
     hidden = tmp_path / "being_written"

@@ -219,6 +219,7 @@ def deformed(source: random.Random) -> bytes:
     return request.SerializeToString()
 
 
+@pytest.mark.slow
 def test_ten_thousand_damaged_requests_get_a_code_each_and_leave_the_server_right(server: ServerProcess,
                                                                                   rest_port: int) -> None:
     source = random.Random(0)

@@ -67,6 +67,7 @@ def test_an_error_in_a_model_of_the_zoo_is_told_with_its_line(tmp_path):
     assert "mlp.py" in str(told.value)
 
 
+@pytest.mark.slow
 def test_an_experiment_keeps_its_copy_and_goes_on_from_it(tmp_path):
     result = experiments_manager.run(with_model(tmp_path, "zoo:mlp"))
     folder = ExperimentFolder(Path(result["sessionFolder"]))

@@ -164,6 +164,7 @@ def model(data, n_outputs, hparams):
         assert trial["reason"].splitlines()[0] in answer.stdout
 
 
+@pytest.mark.slow
 def test_a_trial_that_takes_too_long_is_a_failed_trial(tmp_path):
     file = write_sweep(tmp_path, ("max_trials = 4", "max_trials = 1"), added="trial_timeout_seconds = 3\n",
                        experiment=(("nbEpoch = 2", "nbEpoch = 100000"),))
@@ -267,6 +268,7 @@ def test_pruned_trials_end_early_and_say_why(tmp_path):
     assert state["status"] == "pruned" and state["epoch"] < 6
 
 
+@pytest.mark.slow
 def test_run_can_be_minimised_by_hyperopts_own_fmin(tmp_path):
     file = write_experiment(tmp_path)
     trials = hyperopt.Trials()

@@ -83,6 +83,7 @@ def test_the_numbers_within_an_epoch_are_those_of_the_exported_version(tmp_path)
     assert float(row["val_loss"]) == pytest.approx(np.square(answers - y).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_restart_within_an_epoch_is_exact(often, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path, NOISY, added=EVERY_2 + INTERRUPT)

@@ -84,6 +84,7 @@ def test_further_sets_change_neither_the_weights_nor_the_other_numbers(with_sets
     assert all(np.array_equal(one.get_tensor(name), other.get_tensor(name)) for name in names)
 
 
+@pytest.mark.slow
 def test_a_restart_finds_the_place_in_the_shuffles_of_each_set(tmp_path):
     shuffled = ("return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
                 "return dataset.shuffle(90).batch(batch_size)")

@@ -86,6 +86,7 @@ def test_the_files_are_rewritten_at_each_new_best_only(tmp_path):
     assert len(list((tmp_path / "embeddings").glob("events*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_restart_finds_the_same_samples_in_validation_data_that_are_shuffled(tmp_path):
     shuffled = ("(dataset.shuffle(90) if shuffle_batches else dataset)", "dataset.shuffle(90)")
     tables = []

@@ -89,6 +89,7 @@ def test_data_shorter_than_an_epoch_are_repeated_in_another_order_and_none_is_fa
         assert (one != other).any()
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_of_keras_fit_with_steps_per_epoch(tmp_path):
     from expman.training.estimator import Estimator
     settings = load_settings(experiment(tmp_path, "from_generator", num_epochs=3))
@@ -144,6 +145,7 @@ def test_nothing_is_read_ahead_of_an_epoch_so_that_its_draws_are_its_own(tmp_pat
         assert len(read) == num_samples
 
 
+@pytest.mark.slow
 def test_a_repeated_shuffle_within_a_pass_is_read_again(tmp_path):
     (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
     twice = ("dataset.shuffle(90) if shuffle_batches", "dataset.shuffle(90).repeat(2) if shuffle_batches")
