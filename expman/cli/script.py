@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import select
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 _SCRIPT = "experiments_manager.py"
+_BROKEN_PIPE_EXIT_CODE = 141  # as shells have it for what SIGPIPE ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,9 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def console() -> NoReturn:
     """Runs the command of this process's arguments and ends the process."""
-    exit_code = main()
+    try:
+        exit_code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise
+        exit_code = _BROKEN_PIPE_EXIT_CODE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be written
     gc.collect()  # iterators over data that Python code gives can only end while that code can still run
     sys.exit(exit_code)
+
+
+def _reader_has_gone() -> bool:
+    """Tells whether standard output is a pipe that nobody reads any more: `… | head`."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLERR)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _program() -> str:

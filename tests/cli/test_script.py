@@ -202,3 +202,11 @@ def test_a_flag_that_is_given_twice_is_refused(capsys):
     with pytest.raises(SystemExit):
         experiments_manager.main(["--usersettings", "a.py", "--hparams", "x=1", "--hparams", "y=2"])
     assert "--hparams is given 2 times" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_gets_no_traceback(tmp_path):
+    process = subprocess.Popen([sys.executable, str(ROOT / "experiments_manager.py"), "--init"], text=True, cwd=tmp_path,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,14 +45,29 @@ def make_observer(factory: str | ObserverFactory, context: ObserverContext) -> O
         context: what it is given.
 
     Raises:
-        ServingError: there is no such function, or what it returns is no observer.
+        ServingError: there is no such function, it or its module raises, or what it returns is no observer.
     """
     make = _found(factory) if isinstance(factory, str) else factory
-    observer = make(context)
+    with _told_in_words(f"'{factory}' cannot be made"):
+        observer = make(context)
     if not callable(getattr(observer, "observe", None)):
         raise ServingError(f"{_FLAG}: '{factory}' must return an object with the method observe(request). "
                            f"Got {type(observer).__name__}.")
     return observer
+
+
+@contextlib.contextmanager
+def _told_in_words(what: str) -> Iterator[None]:
+    """Turns whatever the code of an observer raises, but ImportError, into an error that names its last line."""
+    try:
+        yield
+    except (ServingError, ImportError):
+        raise
+    except (Exception, SystemExit) as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        place = f" ({frame.filename}:{frame.lineno})" if frame.filename != __file__ else ""
+        raise ServingError(f"{_FLAG}: {what}: {reason}{place}.") from error
 
 
 def _found(name: str) -> ObserverFactory:
@@ -58,7 +75,8 @@ def _found(name: str) -> ObserverFactory:
     if not module_name or not function_name:
         raise ServingError(f"{_FLAG} must be package.module:function, separated by commas. Got '{name}'.")
     try:
-        module = importlib.import_module(module_name)
+        with _told_in_words(f"'{module_name}' of '{name}' cannot be imported"):
+            module = importlib.import_module(module_name)
     except ImportError as error:
         raise ServingError(f"{_FLAG}: cannot import '{module_name}' of '{name}': {error}. "
                            "Install it, or add its folder to PYTHONPATH.") from error

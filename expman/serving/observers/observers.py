@@ -73,7 +73,7 @@ class Observers:
         for observer in observers:
             try:
                 getattr(observer, "close", _nothing)()
-            except Exception:
+            except (Exception, SystemExit):
                 # A boundary: whatever one observer does at its end, the others are closed, too.
                 _LOGGER.exception("the observer %s could not be closed", type(observer).__name__)
 
@@ -81,7 +81,7 @@ class Observers:
         for observer in self._observers:
             try:
                 observer.observe(request)
-            except Exception:
+            except (Exception, SystemExit):
                 # A boundary: the request is answered, whatever an observer makes of it.
                 if id(observer) not in self._failed:
                     self._failed.add(id(observer))

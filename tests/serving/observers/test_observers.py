@@ -255,18 +255,23 @@ def test_warm_up_is_not_told(tmp_path: Path, noted: NotedRequests) -> None:
 
 
 class _Broken:
+    error = ZeroDivisionError
+
     def __init__(self, _: object) -> None:
         pass
 
     def observe(self, _: ObservedRequest) -> None:
-        raise ZeroDivisionError("an observer's bug")
+        raise self.error("an observer's bug")
 
     def close(self) -> None:
         raise ZeroDivisionError("another bug")
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
 def test_observer_that_raises_costs_nobody_an_answer_and_is_logged_once(
-        affine: Path, options: dict, noted: NotedRequests, caplog: pytest.LogCaptureFixture) -> None:
+        affine: Path, options: dict, noted: NotedRequests, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+        error: type[BaseException]) -> None:
+    monkeypatch.setattr(_Broken, "error", error)
     options["observers"] = [_Broken, noted]
     with running_endpoints(affine, **options) as endpoints, OfficialClient(endpoints.grpc_port) as client:
         for _ in range(5):
@@ -311,6 +316,8 @@ def test_page_of_an_observer_is_shown_at_the_rest_port(affine: Path) -> None:
     (["nothing"], "must be package.module:function, separated by commas. Got 'nothing'"),
     (["no.such.module:f"], "cannot import 'no.such.module' of 'no.such.module:f'"),
     (["json:no_such_function"], "'json' has no function 'no_such_function'"),
+    (["builtins:range"], "'builtins:range' cannot be made: TypeError: "),
+    (["builtins:exit"], "'builtins:exit' cannot be made: SystemExit"),
     (["builtins:repr"], "must return an object with the method observe(request). Got str."),
     ([_WithPage, _WithPage], "two observers show a page at /monitor"),
 ])
