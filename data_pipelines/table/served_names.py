@@ -21,13 +21,18 @@ def served_names(names: Sequence[str]) -> list[str]:
     """Returns for each column the name of the served input.
 
     Raises:
-        ValueError: two columns get the same name.
+        ValueError: two columns get the same name, or names that differ only by case, which TensorFlow writes small.
     """
-    made: dict[str, str] = {}
+    made: list[str] = []
+    first: dict[str, str] = {}
     for name in names:
         served = served_name(name)
-        if served in made:
-            raise ValueError(f"the columns {made[served]!r} and {name!r} would both be served as {served!r}. Rename one "
-                             "of them in the first line of the file, or leave it out by ignore=[…].")
-        made[served] = name
-    return list(made)
+        other = first.setdefault(served.lower(), name)
+        if other != name:
+            same = served_name(other) == served
+            names_text = f"both be served as {served!r}" if same else (
+                f"be served as {served_name(other)!r} and {served!r}, which TensorFlow writes alike")
+            raise ValueError(f"the columns {other!r} and {name!r} would {names_text}. Rename one of them in the first line of the "
+                             "file, or leave it out by ignore=[…].")
+        made.append(served)
+    return made

@@ -25,11 +25,16 @@ def check_output_names(outputs: Iterable[Any], *, place: str) -> None:
 
 def check_input_names(inputs: Iterable[Any], *, place: str) -> None:
     """Raises UserCodeError when the names of inputs cannot be those of a signature that is served."""
+    lowered: dict[str, str] = {}  # TensorFlow writes the names of a function's arguments small
     for name in inputs:
         if not (isinstance(name, str) and _INPUT_NAME.fullmatch(name)) or name in _TAKEN_INPUT_NAMES:
             raise UserCodeError(f"{place}: the name of a served input must consist of letters of ASCII, digits and '_', begin "
                                 f"with a letter, and be no word of Python's own. Got {name!r}. Rename it here and in the "
                                 f"features of the data, e.g. '{_proposed(name)}'.")
+        other = lowered.setdefault(name.lower(), name)
+        if other != name:
+            raise UserCodeError(f"{place}: the names of two served inputs must differ in more than their case. Got {other!r} and "
+                                f"{name!r}. Rename one here and in the features of the data, e.g. '{name}_2'.")
 
 
 def _proposed(name: Any) -> str:

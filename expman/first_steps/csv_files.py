@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expman.errors import UsageError
+from expman.first_steps.file_names import check_decodable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ def read_csv_files(data: Path, *, keeps_missing_words: bool = False) -> tuple[Ta
     from data_pipelines.table.reading import read_cells, table_files
     try:
         paths = table_files(data)
+        check_decodable("--data", map(Path, paths))
         delimiter, encoding = _delimiter_and_encoding(Path(paths[0]))
         form = _table_format(delimiter=delimiter, encoding=encoding)
         if keeps_missing_words:
@@ -103,7 +105,10 @@ def _delimiter_and_encoding(path: Path) -> tuple[str, str]:
     if not beginning.strip():
         raise ValueError(f"{path} is empty. Its first line must name the columns, the others are the rows.")
     encoding = _encoding(path, beginning)
-    lines = beginning.decode(encoding, errors="ignore").splitlines()[:_LOOKED_AT_LINES]
+    text = beginning.decode(encoding, errors="ignore")
+    if "\0" in text:
+        raise ValueError(f"{path} holds characters of the number 0 (U+0000), of {encoding}, which no text has. Remove them.")
+    lines = re.split(r"\r\n|\r|\n", text)[:_LOOKED_AT_LINES]
     if lines[0].lower().startswith("sep="):
         raise ValueError(f"the first line of {path}, {lines[0]!r}, is a note to spreadsheet programs. Remove it: the first line must "
                          "name the columns.")

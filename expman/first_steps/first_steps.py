@@ -10,6 +10,7 @@ from typing import Any
 
 from expman.errors import UsageError
 from expman.first_steps.examples import Example, example_files, shipped_examples
+from expman.first_steps.file_names import check_decodable
 from expman.first_steps.kind import Found, Kind
 from expman.first_steps.kinds import all_kinds
 from expman.first_steps.new_folder import check_name, write_new_folder
@@ -97,6 +98,7 @@ def _written_for_data(name: str, kind: Kind, *, data: str | None, target: str | 
         close = difflib.get_close_matches(path.name, beside, n=1)
         hint = f" Did you mean {path.parent / close[0]}?" if close else ""
         raise UsageError(f"--data {data}: there is no such file or folder in {path.parent.absolute()}.{hint}")
+    check_decodable("--data", [path.absolute()])
     try:
         found = kind.look(path, target)
     except PermissionError as error:

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from expman.errors import UsageError
+from expman.first_steps.file_names import check_decodable
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _TRAINING_NAMES = ("train", "training")
@@ -79,6 +82,7 @@ def existing_images(option: str, root: Path) -> list[Path]:
         found = "It holds " + ", ".join(f"{count} files of "
                                         f"{suffix}" for suffix, count in others.most_common(3)) if others else "It is empty"
         raise UsageError(f"{option} {root}: there is no image in the folder or below it ({', '.join(EXTENSIONS)}). {found}.")
+    check_decodable(option, files)
     return files
 
 
@@ -91,7 +95,7 @@ def look_at_images(option: str, files: Sequence[Path]) -> ImageLook:
     """Reads some images, spread over all.
 
     Raises:
-        UsageError: none can be read, or they are of several types.
+        UsageError: none can be read, a pixel is no finite number, or they are of several types.
     """
     from data_pipelines.images.reading import read_image
     sizes: Counter[tuple[int, int]] = Counter()
@@ -104,6 +108,10 @@ def look_at_images(option: str, files: Sequence[Path]) -> ImageLook:
         except (ValueError, OSError) as error:
             unreadable[str(file)] = str(error)
             continue
+        num_odd = int((~np.isfinite(image)).sum())
+        if num_odd:
+            raise UsageError(f"{option}: {num_odd} values of pixels in {file} are infinite or no number (NaN), with which nothing "
+                             "can be learnt. Replace them by numbers, or leave the file out.")
         sizes[image.shape[:2]] += 1
         bands.add(image.shape[-1])
         largest_met = max(largest_met, image.max())

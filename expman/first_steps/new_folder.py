@@ -54,10 +54,11 @@ def write_new_folder(name: str, files: Mapping[str, str]) -> Path:
         Path(temporary).chmod(0o777 & ~_umask())
         Path(temporary).rename(name)
     except OSError as error:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
         raise UsageError(f"--init {name}: the folder {Path.cwd() / name} cannot be written: {error.strerror or error}. Go to a "
                          "folder in which you may write, with room on its disk.") from error
+    finally:
+        if temporary is not None:  # gone by now, unless something was raised
+            shutil.rmtree(temporary, ignore_errors=True)
     return Path(name)
 
 

@@ -32,7 +32,7 @@ def rendered(folder: str, values: Mapping[str, Any]) -> dict[str, str]:
 def literal(value: object) -> str:
     """Returns a value as Python source with double quotes; long lists and dicts get several lines."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return "".join(map(_escaped, json.dumps(value, ensure_ascii=False)))
     if isinstance(value, dict):
         return f"{{{_broken(f'{literal(key)}: {literal(part)}' for key, part in value.items())}}}"
     if isinstance(value, list):
@@ -41,8 +41,16 @@ def literal(value: object) -> str:
 
 
 def in_words(text: object) -> str:
-    """Returns a text that can stand in a docstring or comment whatever it holds: one line, without backslashes."""
-    return " ".join(str(text).replace("\\", "/").replace('"""', "'''").split())
+    """Returns a text that can stand in a docstring or comment whatever it holds: one line of printable characters, without backslashes."""
+    printable = "".join(character if character.isprintable() else " " for character in str(text))
+    return " ".join(printable.replace("\\", "/").replace('"""', "'''").split())
+
+
+def _escaped(character: str) -> str:
+    """Returns a character as it can stand in Python source: what cannot be printed, by its number."""
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def _broken(parts: Iterable[str]) -> str:

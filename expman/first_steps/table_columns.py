@@ -213,7 +213,7 @@ def _leave_out_double_names(arguments: TableArguments, names: Iterable[str]) -> 
     for name in names:
         if name in arguments.ignore:
             continue
-        served = served_name(name)
+        served = served_name(name).lower()  # upper and lower case are the same to TensorFlow
         if served in first:
             for columns in (arguments.categories, arguments.dates):
                 if name in columns:

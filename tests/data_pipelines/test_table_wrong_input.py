@@ -47,6 +47,7 @@ def write(folder, text: str, name: str = "t.csv"):
     (f"x,w,y\n{ROWS}", {"categories": ["v"]}, r"t\.csv has no column 'v'\. It has: x, w, y"),
     (f"x,w,y\n{ROWS}", {"categories": "w"}, r"categories must be a list of columns\. Got 'w'\. Write \['w'\]"),
     (f"a b,a-b,y\n{ROWS}", {}, r"the columns 'a b' and 'a-b' would both be served as 'a_b'\. Rename one"),
+    (f"A,a,y\n{ROWS}", {}, r"the columns 'A' and 'a' would be served as 'A' and 'a', which TensorFlow writes alike\. Rename one"),
     (f"x,w,y\n{ROWS}", {"decimal": ","}, r"delimiter and decimal are both ','\. Files with decimal commas mostly have delimiter=';'"),
 ])
 def test_what_is_wrong_is_told_with_its_place_and_the_remedy(tmp_path, text, options, message):

@@ -64,3 +64,13 @@ def test_an_input_of_another_name_is_told_with_one_that_can_be_served(tmp_path, 
         check_input_names(["x", name], place="here")
     proposed = str(error.value).rpartition("'")[0].rpartition("'")[2]
     check_input_names([proposed], place="here")
+
+
+def test_inputs_that_differ_only_by_case_are_told_since_tensorflow_cannot_save_them(tmp_path):
+    with pytest.raises(UserCodeError, match="must differ in more than their case. Got 'A' and 'a'. .* e.g. 'a_2'"):
+        check_input_names(["A", "x", "a"], place="here")
+    inputs = {name: tf.TensorSpec([None], tf.float32, name=name) for name in ("A", "a")}
+    answer = tf.function(lambda **given: {"y": given["A"] + given["a"]}).get_concrete_function(**inputs)
+    with pytest.raises(ValueError, match="more than one argument"):
+        tf.saved_model.save(tf.Module(), str(tmp_path / "m"), signatures=answer)
+    check_input_names(["A", "a_2"], place="here")

@@ -29,6 +29,12 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(current_folder):
     assert list(current_folder.iterdir()) == []
 
 
+def test_text_that_cannot_be_written_leaves_nothing_behind(current_folder):
+    with pytest.raises(UnicodeEncodeError):
+        write_new_folder("cars", {"a.py": "", "b.py": "\udcff"})
+    assert list(current_folder.iterdir()) == []
+
+
 def test_a_folder_in_which_nobody_may_write_is_told(monkeypatch):
     monkeypatch.chdir("/proc")
     with pytest.raises(UsageError, match=r"the folder /proc/cars cannot be written: .*\. Go to a folder in which you may write"):

@@ -46,6 +46,10 @@ def test_of_two_columns_with_one_served_name_the_second_is_left_out():
     assert arguments_for(["1", "2"], name="a (b)", a_b=["1.5"] * NUM_ROWS) == {"ignore": ["a_b"]}
 
 
+def test_of_two_columns_that_differ_only_by_case_the_second_is_left_out():
+    assert arguments_for(["1", "2"], name="A", a=["1.5"] * NUM_ROWS) == {"ignore": ["a"]}
+
+
 def test_the_table_takes_the_file_with_what_is_told(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({
