@@ -131,7 +131,7 @@ def test_data_that_the_pipeline_would_not_read_are_refused(own, tmp_path):
     (["--evaluate", "--model_dir", "x", "--nbEpoch", "3"], "--nbEpoch goes with --restart_interrupted only"),
     (["--evaluate", "--model_dir", "x", "--port", "9000"], "--port goes with --start_server or --predict only"),
     (["--evaluate", "--model_dir", "x", "--predict_stream", "3"], "--predict_stream goes with --predict only"),
-    (["--predict", "--model_dir", "x", "--data", "y"], "--data goes with --evaluate only")])
+    (["--predict", "--model_dir", "x", "--data", "y"], "--data goes with --init or --evaluate only")])
 def test_flags_that_do_not_go_together_are_told(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         experiments_manager.main(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ def test_noise_and_ignorance_are_told_apart_and_the_served_answers_are_the_local
     file = shortened(tmp_path, FILE, ('"experiments/curve_fitting_concrete_dropout"', f'"{tmp_path}/runs"'),
                      ("nbEpoch = 30", "nbEpoch = 10"), ("num_epochs_per_decay = 8", "num_epochs_per_decay = 3"))
     result = experiments_manager.run(file)
-    from experiment_settings import draw_samples, held_out_samples
+    of_user = runpy.run_path(str(Path(result["sessionFolder"]) / "experiment_settings.py"))
+    draw_samples, held_out_samples = of_user["draw_samples"], of_user["held_out_samples"]
     (_, y), (x, held_out_y) = draw_samples(500, seed=0), held_out_samples()
     mean_alone = negative_log_likelihood(held_out_y, y.mean(), y.std())
     one_noise_level = negative_log_likelihood(held_out_y, np.sin(1.5 * x), np.std(held_out_y - np.sin(1.5 * x)))

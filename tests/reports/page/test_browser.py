@@ -14,7 +14,7 @@ from tests.support.browser import needs_browser, open_browser
 from tests.support.experiment_files import write_experiment_files, write_sweep
 
 pytestmark = needs_browser
-LONGEST_WAIT_SECONDS = 60
+LONGEST_WAIT_SECONDS = 180
 MALICE = '<script>document.title = "caught"</script>'
 LOSSES = [0.9, 0.5, 0.125]
 
