@@ -94,6 +94,8 @@ class CsvFormat:
             return next(iter(self.cells([line.decode(self.encoding)])), [])
         except UnicodeDecodeError as error:
             raise ValueError(f"line {number}: {self.undecodable(error)}") from error
+        except csv.Error as error:
+            raise ValueError(f"line {number}: {error}. Shorten the cell, or close its quotes.") from error
 
     def undecodable(self, error: UnicodeDecodeError) -> str:
         """Says of a text that it is not in the encoding, and what helps."""

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipelines.table.dates import date_parts
+from data_pipelines.table.deviation import deviation_of
 
 LARGEST_NUMBER = float(np.finfo(np.float32).max)
 _MOST_HASHES = 2**62
@@ -156,7 +157,7 @@ _KINDS = {kind.kind: kind for kind in (NumberColumn, CategoryColumn, DateColumn)
 def number_column(name: str, served_name: str, numbers: np.ndarray) -> NumberColumn:
     """A column with the statistics of training cells, float64 `[rows]`, NaN where missing."""
     return NumberColumn(name=name, served_name=served_name, mean=float(np.nanmean(numbers)),
-                        standard_deviation=float(np.nanstd(numbers)), has_missing=bool(np.isnan(numbers).any()))
+                        standard_deviation=deviation_of(numbers), has_missing=bool(np.isnan(numbers).any()))
 
 
 def date_column(name: str, served_name: str, words: Sequence[str], date_format: str) -> DateColumn:

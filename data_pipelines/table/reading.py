@@ -6,7 +6,7 @@ import csv
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,9 @@ from data_pipelines.filenames import extractFilenames
 MISSING_WORDS = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "<NA>", "#N/A")
 CODE = r"[+-]?0\d+"
 """Matches a number with leading zeros, which names something, e.g. a postal code."""
+SET_ENCODING = "Set encoding, e.g. encoding='latin-1' for files of older spreadsheets."
+OR_SET_DELIMITER = ", or set delimiter"
+_LONGEST_CELL = 2**31 - 1
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 
 
@@ -113,6 +116,15 @@ def parse_numbers(words: pd.Series, form: TableFormat) -> np.ndarray:
     return pd.to_numeric(words.replace("", None), errors="coerce").to_numpy(np.float64)
 
 
+def csv_rows(lines: Iterable[str], *, delimiter: str, skipinitialspace: bool = False) -> Iterator[list[str]]:
+    """Yields the cells of each row, however long they are: pandas has no limit either."""
+    limit = csv.field_size_limit(_LONGEST_CELL)  # of the whole process
+    try:
+        yield from csv.reader(lines, delimiter=delimiter, skipinitialspace=skipinitialspace)
+    finally:
+        csv.field_size_limit(limit)
+
+
 def _read(path: str, form: TableFormat) -> pd.DataFrame:
     try:
         _check_header(path, form)
@@ -122,10 +134,10 @@ def _read(path: str, form: TableFormat) -> pd.DataFrame:
                                 encoding=form.encoding, skipinitialspace=True)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not written in {form.encoding} ({error.reason} at byte {error.start}). "
-                         "Set encoding, e.g. encoding='latin-1' for files of older spreadsheets.") from error
+                         f"{SET_ENCODING}") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise ValueError(f"{path} cannot be read as a table: {str(error).strip()}. Each row must have as many cells as the "
-                         f"header, between {form.delimiter!r}; quote cells that contain it, or set delimiter.") from error
+        raise ValueError(f"{path} cannot be read as a table: {str(error).strip().rstrip('.')}. Each row must have as many cells as the "
+                         f"header, between {form.delimiter!r}; quote cells that contain it{OR_SET_DELIMITER}.") from error
     if frame.empty:
         raise ValueError(f"{path} has a header and no rows.")
     if (frame.iloc[:, -1] == "").any():
@@ -136,7 +148,7 @@ def _read(path: str, form: TableFormat) -> pd.DataFrame:
 
 def _check_header(path: str, form: TableFormat) -> None:
     with open(path, newline="", encoding=form.encoding) as stream:
-        names = [name.strip() for name in next(csv.reader(stream, delimiter=form.delimiter), [])]
+        names = [name.strip() for name in next(csv_rows(stream, delimiter=form.delimiter), [])]
     if not names:
         raise ValueError(f"{path} is empty: its first line must name the columns.")
     repeated = [name for name, count in Counter(names).items() if count > 1]
@@ -156,7 +168,7 @@ def _check_header(path: str, form: TableFormat) -> None:
 def _check_lengths(path: str, form: TableFormat, *, num_columns: int) -> None:
     """Raises ValueError for a row with fewer cells than the header, which pandas fills up without a word."""
     with open(path, newline="", encoding=form.encoding) as stream:
-        rows = [row for row in csv.reader(stream, delimiter=form.delimiter, skipinitialspace=True) if row][1:]
+        rows = [row for row in csv_rows(stream, delimiter=form.delimiter, skipinitialspace=True) if row][1:]
     short = [number for number, row in enumerate(rows, start=1) if len(row) < num_columns and num_columns > 1]
     if short:
         raise ValueError(f"{path}, row {short[0]}: it has fewer cells than the header ({len(short)} such rows). Complete it "

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from data_pipelines.checks import one_of
 from data_pipelines.table.columns import LARGEST_NUMBER
+from data_pipelines.table.deviation import deviation_of
 from data_pipelines.table.reading import TableCells, TableFormat, parse_numbers
 
 _MOST_CLASSES_OF_NUMBERS = 10  # more different whole numbers are taken as a quantity
@@ -144,8 +145,11 @@ def infer_target(cells: TableCells, training_rows: np.ndarray, *, name: str, tas
         in_order = sorted(words.unique()) if np.isnan(numbers).any() else [
             word for _, word in sorted(set(zip(numbers, words)))]
         return ClassTarget(name=name, classes=tuple(in_order))
-    found = NumberTarget(name=name, mean=float(np.nanmean(numbers)), standard_deviation=float(np.nanstd(numbers)))
+    found = NumberTarget(name=name, mean=float(np.nanmean(numbers)), standard_deviation=deviation_of(numbers))
     found.labels(cells, training_rows, form)
+    if not found.standard_deviation:
+        raise ValueError(f"{cells.name}: the numbers of the target {name!r}, e.g. {words.iloc[0]!r}, differ by less than float32 can "
+                         "tell: there is nothing to learn. Write them in other units, or name another target.")
     return found
 
 

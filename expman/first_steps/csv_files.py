@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import difflib
 import io
@@ -48,7 +47,7 @@ def read_csv_files(data: Path, *, keeps_missing_words: bool = False) -> tuple[Ta
             form = dataclasses.replace(form, missing_words=("",))
         cells = read_cells(paths, form)
     except (ValueError, OSError) as error:
-        raise UsageError(f"--data {data}: {error}") from error
+        raise UsageError(_told(data, error)) from error
     _check_names(data, cells.frame)
     if delimiter != ",":
         form = dataclasses.replace(form, decimal=_decimal(cells.frame))
@@ -96,6 +95,14 @@ def _table_format(*, delimiter: str, encoding: str) -> TableFormat:
     return TableFormat(delimiter=delimiter, encoding=encoding)
 
 
+def _told(data: Path, error: Exception) -> str:
+    """Returns an error of the pipeline as one of --init, which names the path once, and takes neither encoding nor delimiter."""
+    from data_pipelines.table.reading import OR_SET_DELIMITER, SET_ENCODING
+    text = str(error).replace(SET_ENCODING, "Save it as CSV in UTF-8.").replace(OR_SET_DELIMITER, "")
+    text = re.sub(r" Set delimiter='.{1,2}'\.$", " Write all files with the same delimiter.", text)
+    return f"--data {text}" if text.startswith(str(data)) else f"--data {data}: {text}"
+
+
 def _delimiter_and_encoding(path: Path) -> tuple[str, str]:
     with path.open("rb") as stream:
         beginning = stream.read(_LOOKED_AT_BYTES)
@@ -133,7 +140,8 @@ def _encoding(path: Path, beginning: bytes) -> str:
 
 def _num_fitting_columns(lines: Sequence[str], delimiter: str) -> int:
     """Returns the number of columns, 0 for a single one or when most lines do not have as many as the first."""
-    widths = [len(row) for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter, skipinitialspace=True) if row]
+    from data_pipelines.table.reading import csv_rows
+    widths = [len(row) for row in csv_rows(io.StringIO("\n".join(lines)), delimiter=delimiter, skipinitialspace=True) if row]
     if not widths or widths.count(widths[0]) < _LEAST_FITTING_SHARE * len(widths):
         return 0
     return widths[0] if widths[0] > 1 else 0

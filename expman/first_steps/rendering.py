@@ -41,7 +41,7 @@ def literal(value: object) -> str:
 
 
 def in_words(text: object) -> str:
-    """Returns a text that can stand in a docstring or comment whatever it holds: one line of printable characters, without backslashes."""
+    """Returns a text that can stand in a docstring or comment: one line of printable characters, without backslashes."""
     printable = "".join(character if character.isprintable() else " " for character in str(text))
     return " ".join(printable.replace("\\", "/").replace('"""', "'''").split())
 

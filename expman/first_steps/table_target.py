@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ _SHOWN_CLASSES = 5
 _SPLITS = (0.2, 0.3, 0.4, 0.5)
 _MOST_SEEDS = 2000
 _FEW_ROWS = 10
+_LARGEST_NUMBER = float(np.finfo(np.float32).max)
+_PLAIN_NUMBER = r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?"
+_GROUPED_NUMBER = r"[+-]?\d{1,3}(?:([,.' \u00a0\u202f\u2019])\d{3}(?:\1\d{3})*)(?:[.,]\d+)?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,8 @@ def target_column(place: str, words: pd.Series, form: TableFormat) -> TargetColu
         wrong = [word for word in missing_words if not is_marker(word)]
         if wrong:
             raise UsageError(f"{place}: the target {name!r} holds numbers, but {int((~is_number).sum())} of {len(known)} cells "
-                             f"are none, e.g. {wrong[0]!r}. Correct them, or empty them: rows without target are left out.")
+                             f"are none, e.g. {wrong[0]!r}{_why_no_number(wrong[0], form)}. Correct them, or empty them: rows "
+                             "without target are left out.")
         known = known[is_number]
     if known.nunique() < 2:
         value = f"is {known.iloc[0]!r} in all rows" if len(known) else "is missing in all rows"
@@ -105,17 +110,44 @@ def split_of(place: str, known: pd.Series, *, task: str) -> tuple[float, int, np
 
 
 def _task(place: str, known: pd.Series, form: TableFormat) -> tuple[str, str, bool]:
+    from data_pipelines.table.deviation import deviation_of
     numbers = finite_numbers(known, form)
     num_different = known.nunique()
     if not np.isnan(numbers).any():
+        if not deviation_of(numbers):
+            raise UsageError(f"{place}: the numbers of the target {known.name!r}, e.g. {known.iloc[0]!r}, differ by less than float32 "
+                             "can tell: there is nothing to learn. Write them in other units, or name another column.")
         is_whole = bool((numbers % 1 == 0).all())
         if is_whole and num_different <= min(_MOST_CLASSES_OF_NUMBERS, _MOST_CLASSES_SHARE * len(known)):
             return "classification", f"{num_different} different whole numbers: {_listed(known)}", False
         return "regression", f"numbers from {np.min(numbers):g} to {np.max(numbers):g}", True
+    _check_are_words(place, known, form)
     if num_different > _MOST_CLASSES_SHARE * len(known):
         raise UsageError(f"{place}: the target {known.name!r} has {num_different} different words in {len(known)} rows, e.g. "
                          f"{known.iloc[0]!r}, which are no classes and no numbers. Name another column.")
     return "classification", f"{num_different} classes: {_listed(known)}", True
+
+
+def _check_are_words(place: str, known: pd.Series, form: TableFormat) -> None:
+    """Refuses numbers that cannot be read as such, and so would be taken for words."""
+    odd = known[np.isnan(finite_numbers(known, form))]
+    is_alike = odd.map(lambda word: bool(_why_no_number(word, form)))
+    if known.nunique() <= _MOST_CLASSES_OF_NUMBERS or not is_alike.any():
+        return
+    if (len(known) - len(odd) + is_alike.sum()) / len(known) >= _LEAST_SHARE_OF_NUMBERS:
+        word = odd[is_alike].iloc[0]
+        raise UsageError(f"{place}: the target {known.name!r} seems to hold numbers, but {len(odd)} of {len(known)} cells cannot be "
+                         f"read as such, e.g. {word!r}{_why_no_number(word, form)}. Correct them, or name another column.")
+
+
+def _why_no_number(word: str, form: TableFormat) -> str:
+    """Says what keeps a text from being a number, '' where it is none at all."""
+    plain = word.replace(form.decimal, ".")
+    if re.fullmatch(_PLAIN_NUMBER, plain) and abs(float(plain)) > _LARGEST_NUMBER:
+        return f" (too large for float32, which ends at {_LARGEST_NUMBER:.2g}: write it in a larger unit)"
+    if re.fullmatch(_GROUPED_NUMBER, word):
+        return " (it has thousands separators: write the digits without them)"
+    return ""
 
 
 def _is_useful(words: np.ndarray, in_validation: np.ndarray, *, task: str) -> bool:

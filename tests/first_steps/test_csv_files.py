@@ -82,3 +82,26 @@ def test_a_column_that_is_not_there_is_told_with_the_nearest(name, hint):
     with pytest.raises(UsageError) as error:
         existing_column("--target", name, ["name", "price"])
     assert hint in str(error.value) and "'name', 'price'" in str(error.value)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_cell_of_any_length_is_read(tmp_path, delimiter):
+    text = "word " * 60_000
+    file = tmp_path / "t.csv"
+    file.write_text(f"text{delimiter}n\n{text}{delimiter}1\n\"{text}\"{delimiter}\n", encoding="utf-8")
+    assert read_csv_files(file)[0].frame.to_numpy().tolist() == [[text.strip(), "1"], [text.strip(), ""]]
+
+
+@pytest.mark.parametrize(("content", "others", "message"), [
+    ("a,b\n1,2\n1,2,3\n4,5\n6,7\n", None, r"t\.csv cannot be read as a table: .*[^.]\. Each row must have .*; quote cells .*it\.$"),
+    ("", None, "t\\.csv is empty"), ("a,b\n1,2\n", "ä,b\n1,2\n".encode("cp1252"), r"u\.csv is not written in utf-8.*in UTF-8\.$"),
+    ("a,b\n1,2\n", b"a;b\n1;2\n", r"u\.csv has the single column 'a;b'\. Write all files with the same delimiter\.$")])
+def test_what_is_told_names_the_path_once_and_nothing_that_init_does_not_take(tmp_path, content, others, message):
+    (tmp_path / "t.csv").write_text(content)
+    if others:
+        (tmp_path / "u.csv").write_bytes(others)
+    with pytest.raises(UsageError, match=message) as error:
+        read_csv_files(tmp_path if others else tmp_path / "t.csv")
+    told = str(error.value)
+    assert told.startswith(f"--data {tmp_path}/") and told.count(str(tmp_path)) == 1
+    assert ".." not in told and "encoding=" not in told and "set delimiter" not in told.lower()

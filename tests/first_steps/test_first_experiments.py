@@ -172,3 +172,13 @@ def test_data_below_the_current_folder_move_with_it_others_are_named_in_full(tmp
     write_first_steps("mine", like="tabular", data=f"{place}/cars.csv", target="Origin")
     moved = current.rename(tmp_path / "moved")
     assert load_settings(moved / "mine" / "mysettings.py").n_outputs == 3
+
+
+def test_a_channel_that_is_constant_but_for_noise_is_not_blown_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"d{row},{row % 12 + row % 7 / 3:.4f},0.1,{row % 3 + 1}e-320\n" for row in range(300))
+    (tmp_path / "s.csv").write_text(f"t,y,same,tiny\n{rows}")
+    write_first_steps("mine", like="timeseries", data="s.csv", target="y")
+    found = re.search(r"^DEVIATIONS = \[(.*)\]", (tmp_path / "mine" / "mysettings.py").read_text(encoding="utf-8"), flags=re.M)
+    values = np.loadtxt(tmp_path / "s.csv", delimiter=",", skiprows=1, usecols=1)
+    np.testing.assert_allclose([float(number) for number in found[1].split(",")], [values.std(), 1, 1], rtol=1e-3)

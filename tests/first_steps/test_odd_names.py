@@ -47,7 +47,8 @@ def test_columns_of_evil_names_give_files_that_python_reads(current_folder, name
     quoted = '"' + name.replace('"', '""') + '"'
     rows = "".join(f"{row % 13 + row % 7 / 4},{['x', 'y', '1'][row % 3]},{row % 5 + 0.5}\n" for row in range(300))
     (current_folder / "t.csv").write_text(f"{quoted},b,c\n{rows}", encoding=encoding, newline="")
-    for number, (like, target) in enumerate([("tabular", name), ("tabular", "c"), ("timeseries", name)]):
+    series = [("timeseries", name)] if encoding == "utf-8" and not {"\n", "\r"} & set(name) else []  # others are told
+    for number, (like, target) in enumerate([("tabular", name), ("tabular", "c"), *series]):
         folder = write_first_steps(f"e{number}", like=like, data="t.csv", target=target).folder
         assert (target if like == "tabular" else name) in constants_of(folder)
 

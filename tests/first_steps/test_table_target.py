@@ -22,7 +22,7 @@ def target_of(words: list[str]):
     (["1.5", "2", "3.25", "4"], "regression", True), (["no", "yes"] * 3, "classification", True),
     (["0", "1"] * 5, "classification", False),
     ([str(number) for number in range(12)], "regression", True), (["1", "2", "3"], "regression", True),
-    (["a", "b", "1"] * 4, "classification", True)])
+    (["a", "b", "1"] * 4, "classification", True), (["1,000", "2,000"] * 4, "classification", True)])
 def test_numbers_are_predicted_and_words_told_apart(words, task, is_sure):
     found = target_of(words)
     assert (found.task, found.is_sure, found.num_missing) == (task, is_sure, 0)
@@ -36,7 +36,12 @@ def test_marks_of_missing_numbers_are_left_out_with_empty_cells():
 @pytest.mark.parametrize(("words", "message"), [
     (["", ""], "is missing in all rows"), (["a", "a"], "is 'a' in all rows: there is nothing to learn"),
     ([f"name {number}" for number in range(10)], "10 different words in 10 rows.*no classes and no numbers"),
-    (["1", "2.5", "3", "4", "5", "12 kg"], "1 of 6 cells are none, e.g. '12 kg'")])
+    (["1", "2.5", "3", "4", "5", "12 kg"], "1 of 6 cells are none, e.g. '12 kg'. Correct"),
+    (["1", "2.5", "3", "4", "5", "1,200"], r"e.g. '1,200' \(it has thousands separators: write the digits without them\)\. Corr"),
+    ([f"{row + 1}e40" for row in range(60)], r"60 of 60 cells cannot be read as such, e.g. '1e40' \(too large for float32"),
+    ([f"{row},{100 + row % 800}" for row in range(1, 61)], r"60 of 60 cells .*e.g. '1,101' \(it has thousands separators"),
+    ([f"{row % 20 + 1}'000" for row in range(60)], r"e.g. .1'000. \(it has thousands separators"),
+    ([f"{row + 1}e-320" for row in range(60)], "e.g. '1e-320', differ by less than float32 can tell")])
 def test_what_cannot_be_learnt_is_told(words, message):
     with pytest.raises(UsageError, match=message):
         target_of(words)

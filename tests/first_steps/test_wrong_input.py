@@ -89,6 +89,16 @@ def test_short_series_are_told(capsys, current_folder):
                                                                                               "s.csv")
 
 
+def test_series_in_16_bit_text_and_names_of_several_lines_are_told(capsys, current_folder):
+    rows = "".join(f"d{row},{row}\n" for row in range(200))
+    (current_folder / "s.csv").write_text(f"t,y\n{rows}", encoding="utf-16")
+    (current_folder / "u.csv").write_text(f't,"y\nz"\n{rows}')
+    assert "UTF-16, in which series cannot be read. Save it as CSV in UTF-8" in refusal(
+        capsys, current_folder, "new --like timeseries --data s.csv")
+    assert r"the column 'y\nz' has several lines. Write it in one" in refusal(capsys, current_folder, "new --like timeseries --data "
+                                                                                                     "u.csv")
+
+
 def test_missing_cells_written_in_several_ways_are_told(capsys, current_folder):
     (current_folder / "s.csv").write_text("t,y\n" + "".join(f"d{row},{['?', '-', row][min(row, 2)]}\n" for row in range(200)))
     assert "missing cells are written in several ways: '?', '-'. Empty these cells" in refusal(

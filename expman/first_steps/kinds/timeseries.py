@@ -32,8 +32,10 @@ _START_SECONDS, _SECONDS_A_STEP = 8, 0.003
 def look(data: Path, target: str | None) -> Found:
     """Looks at a CSV file, at a folder of such, or at one with a folder for training and one for validation."""
     training, validation = training_and_validation(data) if data.is_dir() else (data, None)
+    from data_pipelines.table.deviation import deviation_of
     cells, form = read_csv_files(training, keeps_missing_words=True)
     place = f"--data {data}"
+    _check_form(place, list(cells.frame), form)
     numbers, missing_words = _number_columns(cells.frame, form)
     series = _series(place, target, numbers, cells.frame, missing_words=missing_words)
     channels = [series, *(name for name in numbers if name != series)]
@@ -51,9 +53,18 @@ def look(data: Path, target: str | None) -> Found:
         "num_files": len(lengths), "length": length, "fills": fills,
         "options": _options(form, missing_words, has_missing=fills is not None),
         "means": [_rounded(np.nanmean(numbers[name])) for name in channels],
-        "deviations": [_rounded(np.nanstd(numbers[name])) or 1.0 for name in channels]}
+        "deviations": [_rounded(deviation_of(numbers[name])) or 1.0 for name in channels]}
     return Found(sentences=_sentences(values, format_sentence(form)), decisions=_decisions(values, numbers), values=values,
                  zoo_model=None, seconds=_START_SECONDS + _SECONDS_A_STEP * num_steps)
+
+
+def _check_form(place: str, names: list[str], form: TableFormat) -> None:
+    """Refuses what `FileListProcessor_csv_time_series` cannot read."""
+    if form.encoding == "utf-16":
+        raise UsageError(f"{place}: it is written in UTF-16, in which series cannot be read. Save it as CSV in UTF-8.")
+    broken = next((name for name in names if "\n" in name or "\r" in name), None)
+    if broken is not None:
+        raise UsageError(f"{place}: the name of the column {broken!r} has several lines. Write it in one line.")
 
 
 def _number_columns(frame: pd.DataFrame, form: TableFormat) -> tuple[dict[str, np.ndarray], list[str]]:
