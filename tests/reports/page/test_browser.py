@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 
@@ -172,6 +173,13 @@ def test_pointing_at_one_of_many_curves_names_the_experiment(screen, sweep_page)
     assert "is-hovered" in line.get_attribute("class")
 
 
+def is_home_after(back, browser, home):
+    """Goes back unless it has; returns whether the chart shows all again."""
+    if y_range(browser) != home:
+        back()
+    return y_range(browser) == home
+
+
 def test_dragging_zooms_and_double_click_and_button_go_back(screen, sweep_page):
     browser = screen()
     open_once(browser, sweep_page)
@@ -184,8 +192,7 @@ def test_dragging_zooms_and_double_click_and_button_go_back(screen, sweep_page):
         zoomed = wait_for(lambda: y_range(browser) != home and y_range(browser))
         assert zoomed[0] > home[0] and zoomed[1] < home[1] and zoomed[2] > home[2] and zoomed[3] < home[3]
         time.sleep(0.5)  # so that the next two clicks are no part of a double click with this one
-        back()
-        wait_for(lambda: y_range(browser) == home)
+        wait_for(functools.partial(is_home_after, back, browser, home))  # a busy machine can part a double click in two
 
 
 def test_wheel_scrolls_the_page_until_the_chart_was_clicked(screen, sweep_page):
