@@ -40,4 +40,5 @@ class TableClient:
         """Prints the score of the answers."""
         if self._answers:
             labels = self._labels[:len(self._answers)]
-            print(f"served model, {len(labels)} validation rows: {self.table.target.score_text(labels, self._answers)}")
+            rows = "1 validation row" if len(labels) == 1 else f"{len(labels)} validation rows"
+            print(f"served model, {rows}: {self.table.target.score_text(labels, self._answers)}")

@@ -70,6 +70,7 @@ def table(files: str | os.PathLike[str] | Iterable[str], *, target: str, split: 
     if rows_without_target == "leave_out" and target in cells.frame:
         cells = cells.without(cells.frame[target] == "")
     made = Table(cells, form=form, target=target, split=split, group=group, seed=seed, task=task,
+                 leaves_out=rows_without_target == "leave_out",
                  overrides=KindOverrides(numbers=numbers, categories=categories, ignored=ignore, dates=dates or {}))
     _LOG.info("%s", made)
     notice = notice_of_case(cells, made.columns_of_words)
@@ -102,9 +103,9 @@ class Table:
     """
 
     def __init__(self, cells: TableCells, *, form: TableFormat, overrides: KindOverrides, target: str, split: float | str,
-                 group: str | None, seed: int, task: str | None) -> None:
+                 group: str | None, seed: int, task: str | None, leaves_out: bool = False) -> None:
         overrides.check(cells)
-        self._cells, self._form = cells, form
+        self._cells, self._form, self._leaves_out = cells, form, leaves_out
         self._training_rows, self._validation_rows = split_rows(cells, split=split, group=group, seed=seed)
         self.target = infer_target(cells, self._training_rows, name=target, task=task, form=form)
         of_split = {column: "tells the parts or groups" for column in (split, group) if isinstance(column, str)}
@@ -226,6 +227,13 @@ class Table:
         lacking = [name for name in (*(column.name for column in self.columns), self.target.name) if name not in cells.frame]
         if lacking:
             raise ValueError(f"{cells.name} lacks the columns {', '.join(map(repr, lacking))} of {self._cells.name}.")
+        is_missing = cells.frame[self.target.name] == ""
+        if self._leaves_out and is_missing.any():
+            if is_missing.all():
+                raise ValueError(f"{cells.name}: the target {self.target.name!r} is missing in all rows: there is nothing to "
+                                 "measure. Fill it in.")
+            cells = cells.without(is_missing)
+            _LOG.info("%s: rows without target are left out: %d.", cells.name, int(is_missing.sum()))
         _LOG.info("%s: all %d rows validate, instead of those that were split off.", cells.name, len(cells.frame))
         return cells
 

@@ -42,8 +42,10 @@ class NumberTarget:
         wrong = np.flatnonzero(~(np.abs(numbers) <= LARGEST_NUMBER))
         if len(wrong):
             row = int(rows[wrong[0]])
+            _check_present(cells, row, name=self.name)
             raise ValueError(f"{cells.place(row)}: the target {self.name!r} must be a number. Got "
-                             f"{cells.frame[self.name].iloc[row]!r}. Correct the cell, or write task='classification'.")
+                             f"{cells.frame[self.name].iloc[row]!r}. Correct the cell, or empty it and write "
+                             "rows_without_target='leave_out'.")
         return numbers[:, None].astype(np.float32)
 
     def losses(self, predictions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -92,6 +94,7 @@ class ClassTarget:
         places = pd.Index(self.classes).get_indexer(cells.frame[self.name].iloc[rows])
         if (places < 0).any():
             row = int(rows[np.argmax(places < 0)])
+            _check_present(cells, row, name=self.name)
             raise ValueError(f"{cells.place(row)}: the class {cells.frame[self.name].iloc[row]!r} of target {self.name!r} occurs "
                              "in no training row, so that it cannot be learnt. Change split or seed, or remove its rows.")
         return places.astype(np.int64)
@@ -129,9 +132,7 @@ def infer_target(cells: TableCells, training_rows: np.ndarray, *, name: str, tas
         raise ValueError(f"{cells.name} has no column {name!r}, the target. It has: {', '.join(cells.frame)}.")
     all_words = cells.frame[name]
     if (all_words == "").any():
-        raise ValueError(f"{cells.place(int(np.argmax(all_words == '')))}: the target {name!r} is missing, as in "
-                         f"{int((all_words == '').sum())} of {len(all_words)} rows. Fill it in, or leave such rows out by "
-                         "rows_without_target='leave_out'.")
+        _check_present(cells, int(np.argmax(all_words == "")), name=name)
     words = all_words.iloc[training_rows]
     if words.nunique() == 1:
         raise ValueError(f"{cells.name}: the target {name!r} is {words.iloc[0]!r} in all {len(words)} training rows: there is "
@@ -146,11 +147,21 @@ def infer_target(cells: TableCells, training_rows: np.ndarray, *, name: str, tas
             word for _, word in sorted(set(zip(numbers, words)))]
         return ClassTarget(name=name, classes=tuple(in_order))
     found = NumberTarget(name=name, mean=float(np.nanmean(numbers)), standard_deviation=deviation_of(numbers))
-    found.labels(cells, training_rows, form)
+    try:
+        found.labels(cells, training_rows, form)
+    except ValueError as error:
+        raise ValueError(f"{error} If the column holds classes, write task='classification'.") from error
     if not found.standard_deviation:
         raise ValueError(f"{cells.name}: the numbers of the target {name!r}, e.g. {words.iloc[0]!r}, differ by less than float32 can "
                          "tell: there is nothing to learn. Write them in other units, or name another target.")
     return found
+
+
+def _check_present(cells: TableCells, row: int, *, name: str) -> None:
+    words = cells.frame[name]
+    if words.iloc[row] == "":
+        raise ValueError(f"{cells.place(row)}: the target {name!r} is missing, as in {int((words == '').sum())} of {len(words)} "
+                         "rows. Fill it in, or leave such rows out by rows_without_target='leave_out'.")
 
 
 def target_from_record(record: Mapping[str, Any]) -> TableTarget:

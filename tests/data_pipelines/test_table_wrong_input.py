@@ -77,6 +77,26 @@ def test_rows_without_target_are_left_out_when_the_settings_say_so(tmp_path):
     assert len(made.labels(for_training=True)) + len(made.labels(for_training=False)) == 30
 
 
+def test_rows_of_other_files_without_target_are_left_out_alike(tmp_path):
+    other = tmp_path / "other.csv"
+    other.write_text("x,w,y\n1.5,a,\n2.5,b,7.25\n3.5,b,8.5\n")
+    labels = {}
+    for wish in ("leave_out", "refuse"):
+        made = table(write(tmp_path, f"x,w,y\n{ROWS}"), target="y", rows_without_target=wish, task="regression")
+        try:
+            labels[wish] = [row for _, batch in made.get_input_pipeline_train_val(10, str(other), shuffle_batches=False)
+                            for row in batch.numpy()[:, 0]]
+        except ValueError as error:
+            labels[wish] = str(error)
+    assert labels["leave_out"] == [7.25, 8.5]
+    assert "other.csv, row 1: the target 'y' is missing, as in 1 of 3 rows" in labels["refuse"]
+    assert "rows_without_target='leave_out'" in labels["refuse"] and "task=" not in labels["refuse"]
+    other.write_text("x,w,y\n1.5,a,\n")
+    made = table(write(tmp_path, f"x,w,y\n{ROWS}"), target="y", rows_without_target="leave_out", task="regression")
+    with pytest.raises(ValueError, match="other.csv: the target 'y' is missing in all rows: there is nothing to measure"):
+        made.get_input_pipeline_train_val(10, str(other), shuffle_batches=False)
+
+
 @pytest.mark.parametrize("row", range(1, 9))
 def test_a_date_that_the_calendar_lacks_is_refused_in_any_row(tmp_path, row):
     days = [f"2010-02-{1 + number % 28:02d}" for number in range(40)]
