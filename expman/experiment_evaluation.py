@@ -8,12 +8,13 @@ import logging
 import math
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from expman.errors import ExperimentFolderError, TrainingError, UsageError
+from expman.errors import ExperimentError, ExperimentFolderError, TrainingError, UsageError
 from expman.experiment_run import load_experiment
 from expman.records.experiment_folder import ExperimentFolder, write_json
 from expman.reports.terminal_table import TableColumn, print_table
@@ -38,6 +39,7 @@ def evaluate(model_dir: str | os.PathLike[str], *, data: str | None = None) -> d
 
     Raises:
         ExperimentError: there is no checkpoint that can be read, or the data are absent, empty or of another form.
+        UsageError: there are no such data, or the input pipeline does not use the folder that it is given.
     """
     folder = ExperimentFolder.open(model_dir)
     if data is not None and not (data and Path(data).exists()):
@@ -77,8 +79,29 @@ def _with_data(settings: Settings, data: str | None) -> Settings:
                              "raw_data_files_folder. Declare it and read the data from there.")
         if settings.nb_val_samples:
             _LOGGER.info("nb_val_samples = %d: so many samples are taken from --data %s.", settings.nb_val_samples, data)
+        _check_folder_is_used(settings)
         values["raw_data_dir_val"], values["validation_sets"] = data, {}
     return dataclasses.replace(settings, values=values)
+
+
+def _check_folder_is_used(settings: Settings) -> None:
+    """Checks that the user's pipeline finds nothing in an empty folder.
+
+    Raises:
+        UsageError: it yields data all the same, which are not those of the folder that it is given.
+    """
+    import tensorflow as tf
+
+    from expman.training.data.input_data import InputData
+    with tempfile.TemporaryDirectory() as empty:
+        values = {**settings.values, "raw_data_dir_val": empty, "validation_sets": {}}
+        _LOGGER.debug("%s is tried with an empty folder", _PIPELINE)
+        try:
+            InputData(dataclasses.replace(settings, values=values), for_training=False)
+        except (ExperimentError, tf.errors.OpError):
+            return
+    raise UsageError(f"--data has no effect: {settings.place_of(_PIPELINE)}: {_PIPELINE} does not use the folder that it is "
+                     "given: it yields data for an empty folder, too. Read the data from raw_data_files_folder.")
 
 
 def _measured(folder: ExperimentFolder, settings: Settings) -> dict[str, Any]:

@@ -126,6 +126,16 @@ def test_data_that_the_pipeline_would_not_read_are_refused(own, tmp_path):
         evaluate(own, data=str(tmp_path))
 
 
+@pytest.mark.parametrize("x", ["np.ones([90, 3], np.float32)", "np.random.normal(size=[90, 3]).astype(np.float32)"])
+def test_a_pipeline_that_does_not_use_the_folder_gives_no_numbers_of_other_data(own, tmp_path, x):
+    """Neither the old numbers, nor those of samples that are drawn anew."""
+    settings = own / "experiment_settings.py"
+    settings.write_text(settings.read_text().replace(READS_FOLDER[1], f"    x = {x}\n"))
+    with pytest.raises(ExperimentError, match="get_input_pipeline_train_val does not use the folder that it is given"):
+        evaluate(own, data=str(tmp_path))
+    assert not list(own.glob("evaluation*"))
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--evaluate"], "needs --model_dir"),
     (["--evaluate", "--model_dir", "x", "--nbEpoch", "3"], "--nbEpoch goes with --restart_interrupted only"),
