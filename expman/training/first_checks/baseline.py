@@ -89,9 +89,13 @@ def _measured_output(settings: Settings, model: ExperimentModel) -> tuple[str, k
     """The output that loss and metrics get as `predictions`."""
     outputs = model.network.output
     head = settings.served_head if settings.served_head in outputs else next(iter(outputs))
-    if len(outputs) > 1 and head != settings.served_head:
+    if len(outputs) > 1 and head != settings.served_head:  # made of another output when served, say of the logits
+        wide = [name for name, output in outputs.items() if output.shape[1:] == (settings.n_outputs,)]
+        if len(wide) == 1:
+            return wide[0], outputs[wide[0]]
         raise BaselineError(f"which of the outputs {', '.join(outputs)} the loss is about cannot be told: none is called as "
-                            f"served_head = '{settings.served_head}'.")
+                            f"served_head = '{settings.served_head}', and not one alone has n_outputs = {settings.n_outputs} "
+                            "numbers a sample.")
     if len(outputs[head].shape) != 2 or outputs[head].shape[1] is None:
         raise BaselineError(f"the output '{head}' has the shape {tuple(outputs[head].shape)}; baselines are for vectors.")
     return head, outputs[head]

@@ -104,6 +104,21 @@ def test_of_inputs_that_stand_for_words_there_is_only_the_constant(tmp_path):
     assert baselines["constant"]["rmse"] == pytest.approx(root_mean_squared_error(y_val, np.full(90, y.mean())), rel=1e-3)
 
 
+def test_the_output_with_a_number_for_each_class_is_meant_when_another_is_served(tmp_path):
+    """Served are probabilities, which are made of the logits afterwards."""
+    replacements = [(old, new.replace("LOGITS", "True")) for old, new in CLASSES]
+    of_logits = ("(predictions, labels):\n", "(model_outputs_dict, labels):\n    predictions = model_outputs_dict['logits']\n")
+    served = ('served_head = "prediction"', 'served_head = "probabilities"')
+    result = experiments_manager.run(write_experiment(
+        tmp_path, SHORT, *replacements, of_logits, served, model=MODEL.replace('"prediction"', '"logits"'),
+        added="\n\ndef model_outputs_postprocessing_for_serving(model_outputs_dict):\n"
+              "    return {'probabilities': tf.nn.softmax(model_outputs_dict['logits'])}\n"))
+    x, y = load_iris(return_X_y=True)
+    expected = LogisticRegression(max_iter=1000).fit(StandardScaler().fit(x[::2]).transform(x[::2]), y[::2]).predict_proba(
+        StandardScaler().fit(x[::2]).transform(x[1:60:2]))
+    assert baselines_of(result)["linear"]["loss"] == pytest.approx(log_loss(y[1:60:2], expected, labels=[0, 1, 2]), rel=0.02)
+
+
 def test_weights_of_samples_count_in_the_fit_as_they_do_in_the_measure(tmp_path):
     data = ("    return (dataset.shuffle(90) if shuffle_batches else dataset).batch(batch_size)",
             "    w = np.where(x[:, 0] > 0, 5.0, 0.1).astype(np.float32)\n"
