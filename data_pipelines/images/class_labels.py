@@ -65,7 +65,8 @@ def labelled_images(source: Source, file_extension: str | Sequence[str] = "*.jpg
         found = _from_csv(source, class_csv)
     else:
         found = {path: os.path.basename(os.path.dirname(os.path.abspath(path))) for path in _files(source, file_extension)}
-    files = sorted(found)
+    is_list = class_csv is None and not isinstance(source, (str, os.PathLike))
+    files = list(found) if is_list else sorted(found)
     if class_names is None:
         class_names = sorted(set(found.values()))
     number_of = _numbered(class_names, found)

@@ -44,7 +44,7 @@ def FileListProcessor_image_classification(  # noqa: N802  (users' interface)
         file_extension: which files of a folder are images, see `extractFilenames`. A folder without such a file is no class,
             and a warning names it.
         batch_size: images of a batch.
-        shuffle_batches: whether each pass has an order of its own; else the files come sorted by path.
+        shuffle_batches: whether each pass has an order of its own; else the files come sorted by path, those of a list in its order.
         image_size: (height, width) of what is returned.
         resize_mode: 'stretch', 'crop', 'pad' or, for files that all have one size, 'none'; see `ImageFitting`.
         num_channels: 1, 3, or the number that the files have; see `ImageFitting`.

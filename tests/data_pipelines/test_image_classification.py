@@ -69,10 +69,10 @@ def test_images_come_as_written_with_the_number_of_their_folder(folder):
     assert class_names_of(folder, "*.png") == ["chat noir", "âne", "鸟"]
 
 
-def test_a_list_of_files_takes_the_classes_from_their_folders(folder):
+def test_a_list_of_files_takes_the_classes_from_their_folders_and_keeps_its_order(folder):
     files = sorted(folder.rglob("*.png"))[5:]
     _, classes = all_of(pipeline(reversed(files)))
-    np.testing.assert_array_equal(classes, [0] * 4 + [1] * 3)
+    np.testing.assert_array_equal(classes, [1] * 3 + [0] * 4)
     _, classes = all_of(pipeline(files, class_names=["鸟", "chat noir", "âne"]))
     np.testing.assert_array_equal(classes, [2] * 4 + [0] * 3)
 
