@@ -28,7 +28,10 @@ def model(data: keras.KerasTensor, n_outputs: int, hparams: dict[str, Any]) -> d
     for split, lengths in (("whitespace", 2), ("character", (3, 4))):
         numbers = keras.layers.TextVectorization(hparams["vocabulary"], split=split, ngrams=lengths)
         numbers.adapt(load_part(is_training=True)[0])
-        vectors = keras.layers.Embedding(numbers.vocabulary_size(), hparams["embeddingSize"], mask_zero=True)(numbers(data))
-        means.append(keras.layers.GlobalAveragePooling1D()(vectors))
+        places = numbers(data)
+        vectors = keras.layers.Embedding(numbers.vocabulary_size(), hparams["embeddingSize"])(places)
+        is_there = keras.ops.cast(places != 0, "float32")[..., None]  # 0 fills up the shorter sentences of a batch
+        num_there = keras.ops.maximum(keras.ops.sum(is_there, axis=1), 1.0)  # one may be empty, or too short for pieces
+        means.append(keras.ops.sum(is_there * vectors, axis=1) / num_there)
     code = keras.layers.Concatenate()(means)
     return {"code": code, "logits": keras.layers.Dense(n_outputs)(keras.layers.Dropout(hparams["dropout"])(code))}
