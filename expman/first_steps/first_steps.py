@@ -77,8 +77,8 @@ def _chosen(name: str, like: str | None, *, data: str | None) -> Kind | Example:
     if like is None and data is None and isinstance(choices.get(name), Example):
         return choices[name]
     if like is None:
-        wanted = "the kind of your data" if data is not None else "the nearest of these"
-        raise UsageError(f"--init {name} needs --like, {wanted}:\n{choices_text()}")
+        wanted = "the kind of your data" if data is not None else "one of these"
+        raise UsageError(f"--init {name} needs --like, {wanted}.\n{choices_text()}")
     if like in choices:
         return choices[like]
     close = difflib.get_close_matches(like.lower(), {choice.lower(): choice for choice in choices}, n=1, cutoff=0.5)

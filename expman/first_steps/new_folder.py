@@ -21,7 +21,10 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: it cannot, or something of that name is there; the message says what to do.
     """
-    if "/" in name.rstrip("/") or name in (".", ".."):
+    if name.strip("./") == "":
+        raise UsageError(f"--init {name}: give a NAME, that of the new folder, which is made in the current one: --init "
+                         "my_experiment")
+    if "/" in name.rstrip("/"):
         raise UsageError(f"--init {name}: the new folder lies in the current one, and NAME is only its name. Go where it is to "
                          f"be first: cd {Path(name).parent}")
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:

@@ -25,9 +25,9 @@ class TrainingLength:
     averages_decay: float
 
 
-def training_length(num_samples: int, *, largest_batch: int) -> TrainingLength:
+def training_length(num_samples: int, *, largest_batch: int, least_batch: int = 4) -> TrainingLength:
     """Returns what suits a number of training samples."""
-    batch_size = 4
+    batch_size = least_batch
     while batch_size * 2 <= min(largest_batch, num_samples / _BATCHES_AN_EPOCH):
         batch_size *= 2
     steps_an_epoch = max(1, -(-num_samples // batch_size))

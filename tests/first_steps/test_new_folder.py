@@ -52,7 +52,7 @@ def test_what_is_there_is_refused_with_the_remedy(current_folder, kind):
 @pytest.mark.parametrize(("name", "message"), [
     ("my cars", "Take for example my_cars"), ("-x", "begin with a letter or digit"), (".hidden", "Take for example hidden"),
     ("größe", "Take for example gr_e"), ("€", "Take for example my_experiment"), ("a" * 61, "at most 60 characters"),
-    ("somewhere/cars", "Go where it is to be first: cd somewhere"), ("..", "only its name")])
+    ("somewhere/cars", "Go where it is to be first: cd somewhere"), ("..", "give a NAME")])
 def test_odd_names_are_refused_with_one_that_goes(name, message):
     with pytest.raises(UsageError, match=message):
         check_name(name)

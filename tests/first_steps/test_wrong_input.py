@@ -30,7 +30,7 @@ def refusal(capsys, folder, arguments: str | list[str]) -> str:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ("new", "--init new needs --like, the nearest of these"), ("new --data x", "--init new needs --like, the kind of your data:"),
+    ("new", "--init new needs --like, one of these"), ("new --data x", "--init new needs --like, the kind of your data."),
     ("new --like tabulr --data x --target y", "Did you mean tabular?"), ("new --like Digits", "Did you mean digits?"),
     ("new --like zzz", "there is no such example or kind of data.\n"), ("new --like images", "--like images needs --data PATH: "
                                                                                              "the folder that"),
@@ -47,6 +47,7 @@ def refusal(capsys, folder, arguments: str | list[str]) -> str:
     (f"new --like timeseries --data {CARS} --target Origin", "the target 'Origin' does not hold numbers only, e.g. 'USA'"),
     (f"new --like timeseries --data {CARS}", "needs --target COLUMN, the series to forecast"),
     (f"new --like text --data {CARS}", "--like text needs --target COLUMN"),
+    (". --like digits", "give a NAME"), (".. --like digits", "give a NAME"),
     ("--like digits", "--init needs NAME"), ("--target y", "--init needs NAME"), ("new --usersettings x", "not allowed with "
                                                                                                           "argument")])
 def test_what_the_message_says(capsys, current_folder, arguments, message):

@@ -19,6 +19,7 @@ from expman.first_steps.rendering import python_path
 from expman.first_steps.training_length import training_length
 
 _LARGEST_SIDE = 96  # pixels, of what the small network is given
+_LEAST_BATCH = 8  # smaller ones often hold a single class
 _VALIDATED_EACH = 5  # without a folder of its own, one image in so many validates
 _START_SECONDS, _SECONDS_A_PIXEL = 8, 8e-7  # and pass, with 16 filters
 _CACHED_BYTES = 2e9
@@ -38,7 +39,7 @@ def look(data: Path, target: str | None) -> Found:
     found = look_at_images(f"{option} {data}", every)
     size = fitting_size(found.sizes, largest_side=_LARGEST_SIDE)
     num_training = len(files) if validation else len(files) - len(files[::_VALIDATED_EACH])
-    length = training_length(num_training, largest_batch=32)
+    length = training_length(num_training, largest_batch=32, least_batch=_LEAST_BATCH)
     num_pixels = size[0] * size[1]
     values = {
         "training_path": python_path(training), "validation_path": python_path(validation or training),

@@ -34,14 +34,19 @@ def look(data: Path, target: str | None) -> Found:
         raise UsageError(f"{place}: the target {target!r} holds {chosen.described}. --like text tells classes apart: name a "
                          "column of classes.")
     known = cells.frame[~cells.frame[target].isin(["", *chosen.missing_words]) & (cells.frame[text_column] != "")]
-    split, seed, training_rows = split_of(place, known[target], task="classification")
-    length = training_length(len(training_rows), largest_batch=64)
-    num_steps = length.num_epochs * -(-len(training_rows) // length.batch_size)
+    spelled_alike = known[text_column].str.lower().str.split().str.join(" ")
+    is_repeated = spelled_alike.duplicated()
+    split, seed, training_texts = split_of(place, known[target][~is_repeated], task="classification")
+    num_training = int(spelled_alike.isin(spelled_alike[~is_repeated].iloc[training_texts]).sum())
+    length = training_length(num_training, largest_batch=64)
+    num_steps = length.num_epochs * -(-num_training // length.batch_size)
     arguments = format_arguments(form, names=("sep", "decimal", "encoding"))
     values = {
         "data_path": python_path(data), "is_folder": data.is_dir(), "target": chosen, "text_column": text_column,
         "classes": sorted(known[target].unique()), "split": split, "seed": seed, "length": length, "num_rows": len(cells.frame),
-        "num_left_out": len(cells.frame) - len(known),
+        "num_left_out": len(cells.frame) - len(known), "num_repeated": int(is_repeated.sum()),
+        "num_contradictory": int((known.groupby(spelled_alike)[target].nunique() > 1).sum()),
+        "no_classes": ["", *chosen.missing_words],
         "arguments": {name: value for name, value in arguments.items() if name != "decimal"}}
     sentences = [f"There are {len(cells.frame)} rows. Column {text_column!r} holds texts of {num_words:.0f} words on average.",
                  *filter(None, [format_sentence(form)]), f"The target {target!r} holds {chosen.described}."]
@@ -61,10 +66,24 @@ def _text_column(place: str, frame: pd.DataFrame) -> tuple[str, float]:
 
 def _decisions(values: dict) -> list[str]:
     decisions = [f"`TEXT`: the column {values['text_column']!r} has the longest texts; the others are not used.",
-                 "`VALIDATION_FRACTION`: rows are drawn one by one; texts of one author or thread belong into one part."]
+                 "`VALIDATION_FRACTION`: texts are drawn one by one; those of one author or thread belong into one part."]
+    if values["num_repeated"]:
+        decisions.append(f"{_rows(values['num_repeated'])} a text that is there already: a text and its repetitions are in the "
+                         "same part, so that validation has none that was trained. Remove them if they came in by mistake.")
+    if values["num_contradictory"]:
+        decisions.append(f"{_texts(values['num_contradictory'])} more than one class. Correct them, or keep what is "
+                         "undecidable.")
     if values["num_left_out"]:
-        decisions.append(f"{values['num_left_out']} rows without text or class are left out.")
+        decisions.append(f"rows without text or class are left out: {values['num_left_out']}.")
     return decisions
+
+
+def _rows(number: int) -> str:
+    return "1 row repeats" if number == 1 else f"{number} rows repeat"
+
+
+def _texts(number: int) -> str:
+    return "1 text has" if number == 1 else f"{number} texts have"
 
 
 KIND = Kind(name="text", other_names=("text_classification_csv", "sentences"), takes_target=True, look=look,
