@@ -60,6 +60,8 @@ def test_a_model_that_breaks_the_contract(tmp_path, capsys, returned, expected):
     ("return tf.TensorSpec([None, 3], tf.float32)", "return [None, 3]", "must return a tf.TensorSpec"),
     ("return tf.TensorSpec([None, 3], tf.float32)", "return tf.TensorSpec([None, 4], tf.float32)",
      "the model cannot take the inputs that get_input_pipeline_serving declares"),
+    ("return tf.TensorSpec([None, 3], tf.float32)", "return {'x': tf.TensorSpec([None, 3]), 'X': tf.TensorSpec([None, 3])}",
+     "the names of two served inputs must differ in more than their case. Got 'x' and 'X'"),
     ("return tf.TensorSpec([None, 3], tf.float32)", "return {'a': tf.TensorSpec([None, 3]), 'b': tf.TensorSpec([None, 3])}",
      "data_preprocess"),
     ('input_data_name = "x"', 'def model_outputs_postprocessing_for_serving(model_outputs_dict):\n    return {"other": '

@@ -118,7 +118,7 @@ def look_at_images(option: str, files: Sequence[Path]) -> ImageLook:
         first_of_type.setdefault(str(image.dtype), file)
     if not sizes:
         unread, reason = next(iter(unreadable.items()))
-        raise UsageError(f"{option}: none of the images can be read, e.g. {unread}: {reason}.")
+        raise UsageError(f"{option}: none of the images can be read, e.g. {unread}: {reason.rstrip('.')}.")
     if len(first_of_type) > 1:
         raise UsageError(f"{option}: the images are of several types: "
                          + ", ".join(f"{dtype} ({path})" for dtype, path in first_of_type.items())

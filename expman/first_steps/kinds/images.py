@@ -93,7 +93,7 @@ def _decisions(classes: Counter[str], found: ImageLook, size: tuple[int, int], v
     if found.unreadable:
         file, reason = next(iter(found.unreadable.items()))
         decisions.append(f"`on_unreadable_file`: {len(found.unreadable)} of the images that were looked at cannot be read and "
-                         f"are left out, e.g. {Path(file).name}: {reason}.")
+                         f"are left out, e.g. {Path(file).name}: {reason.rstrip('.')}.")
     if max(classes.values()) > 3 * min(classes.values()):
         decisions.append('`class_weights`: the classes differ much in their numbers; "balanced" makes each count as much.')
     return decisions

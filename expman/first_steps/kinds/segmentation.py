@@ -83,7 +83,7 @@ def _look_at_images(place: str, files: Sequence[Path]) -> ImageLook:
     images = look_at_images(place, files)
     if images.unreadable:
         file, reason = next(iter(images.unreadable.items()))
-        raise UsageError(f"{place}: {len(images.unreadable)} images cannot be read, e.g. {file}: {reason}. Remove them with "
+        raise UsageError(f"{place}: {len(images.unreadable)} images cannot be read, e.g. {file}: {reason.rstrip('.')}. Remove them with "
                          "their label maps.")
     if len(images.bands) > 1:
         raise UsageError(f"{place}: the images have {' and '.join(map(str, sorted(images.bands)))} bands. Convert them to grey "
@@ -140,7 +140,7 @@ def _label_values(place: str, raw_files: Sequence[Path], label_files: Sequence[P
         try:
             labels, image = read_image(str(file), palette="indices"), read_image(str(size_of[file]))
         except (ValueError, OSError) as error:
-            raise UsageError(f"{place}: {file} cannot be read: {error}.") from error
+            raise UsageError(f"{place}: {file} cannot be read: {str(error).rstrip('.')}.") from error
         if labels.shape[-1] > 1:
             raise UsageError(f"{place}: the label map {file} has {labels.shape[-1]} bands. Label maps have one, which holds the "
                              "class of each pixel: 0, 1, 2 … Convert colours to such numbers.")
