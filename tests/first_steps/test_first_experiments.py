@@ -182,3 +182,15 @@ def test_a_channel_that_is_constant_but_for_noise_is_not_blown_up(tmp_path, monk
     found = re.search(r"^DEVIATIONS = \[(.*)\]", (tmp_path / "mine" / "mysettings.py").read_text(encoding="utf-8"), flags=re.M)
     values = np.loadtxt(tmp_path / "s.csv", delimiter=",", skiprows=1, usecols=1)
     np.testing.assert_allclose([float(number) for number in found[1].split(",")], [values.std(), 1, 1], rtol=1e-3)
+
+
+def test_a_mean_far_above_the_deviation_is_written_with_the_digits_that_it_needs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"d{row},{123456.7 + row % 12 / 10:.1f},{'' if row == 9 else -98765.4 + row % 3},7.25\n" for row in range(300))
+    (tmp_path / "s.csv").write_text(f"t,y,z,same\n{rows}")
+    write_first_steps("mine", like="timeseries", data="s.csv", target="y")
+    text = (tmp_path / "mine" / "mysettings.py").read_text(encoding="utf-8")
+    values = np.genfromtxt(tmp_path / "s.csv", delimiter=",", skip_header=1, usecols=(1, 2, 3))
+    for name in ("MEANS", "FILLS"):
+        written = re.search(rf"^{name} = \[(.*)\]", text, flags=re.M)[1].split(",")
+        assert np.abs(np.array(written, float) - np.nanmean(values, axis=0)).max() < 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ def look(data: Path, target: str | None) -> Found:
         "past": past, "ahead": ahead, "validation_fraction": _VALIDATION_FRACTION, "num_rows": sum(lengths),
         "num_files": len(lengths), "length": length, "fills": fills,
         "options": _options(form, missing_words, has_missing=fills is not None),
-        "means": [_rounded(np.nanmean(numbers[name])) for name in channels],
+        "means": [_rounded_mean(numbers[name]) for name in channels],
         "deviations": [_rounded(deviation_of(numbers[name])) or 1.0 for name in channels]}
     return Found(sentences=_sentences(values, format_sentence(form)), decisions=_decisions(values, numbers), values=values,
                  zoo_model=None, seconds=_START_SECONDS + _SECONDS_A_STEP * num_steps)
@@ -127,7 +128,7 @@ def _fills(numbers: dict[str, np.ndarray], channels: list[str]) -> list[float] |
     """Returns what stands for a missing cell, the mean of the column, or None where none is missing."""
     if not any(np.isnan(numbers[name]).any() for name in channels):
         return None
-    return [_rounded(np.nanmean(numbers[name])) for name in channels]
+    return [_rounded_mean(numbers[name]) for name in channels]
 
 
 def _options(form: TableFormat, missing_words: list[str], *, has_missing: bool) -> str:
@@ -138,6 +139,14 @@ def _options(form: TableFormat, missing_words: list[str], *, has_missing: bool) 
         options.append("record_defaults_values=FILLS")
         options += [f"na_value_string={literal(word)}" for word in missing_words]
     return ", ".join(options)
+
+
+def _rounded_mean(numbers: np.ndarray) -> float:
+    """Returns the mean, wrong by less than a thousandth of the deviation, however small that is beside it."""
+    from data_pipelines.table.deviation import deviation_of
+    mean, deviation = float(np.nanmean(numbers)), deviation_of(numbers)
+    num_digits = 4 + max(0, math.ceil(math.log10(abs(mean) / deviation))) if mean and deviation else 9
+    return float(f"{mean:.{num_digits}g}")
 
 
 def _rounded(value: float) -> float:
