@@ -152,8 +152,8 @@ def infer_target(cells: TableCells, training_rows: np.ndarray, *, name: str, tas
     except ValueError as error:
         raise ValueError(f"{error} If the column holds classes, write task='classification'.") from error
     if not found.standard_deviation:
-        raise ValueError(f"{cells.name}: the numbers of the target {name!r}, e.g. {words.iloc[0]!r}, differ by less than float32 can "
-                         "tell: there is nothing to learn. Write them in other units, or name another target.")
+        raise ValueError(f"{cells.name}: the numbers of the target {name!r}, e.g. {words.iloc[0]!r}, differ by less than "
+                         "float32 can tell: there is nothing to learn. Write them in other units, or name another target.")
     return found
 
 

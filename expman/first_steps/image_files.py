@@ -110,8 +110,8 @@ def look_at_images(option: str, files: Sequence[Path]) -> ImageLook:
             continue
         num_odd = int((~np.isfinite(image)).sum())
         if num_odd:
-            raise UsageError(f"{option}: {num_odd} values of pixels in {file} are infinite or no number (NaN), with which nothing "
-                             "can be learnt. Replace them by numbers, or leave the file out.")
+            raise UsageError(f"{option}: {num_odd} values of pixels in {file} are infinite or no number (NaN), with which "
+                             "nothing can be learnt. Replace them by numbers, or leave the file out.")
         sizes[image.shape[:2]] += 1
         bands.add(image.shape[-1])
         largest_met = max(largest_met, image.max())

@@ -115,8 +115,8 @@ def _task(place: str, known: pd.Series, form: TableFormat) -> tuple[str, str, bo
     num_different = known.nunique()
     if not np.isnan(numbers).any():
         if not deviation_of(numbers):
-            raise UsageError(f"{place}: the numbers of the target {known.name!r}, e.g. {known.iloc[0]!r}, differ by less than float32 "
-                             "can tell: there is nothing to learn. Write them in other units, or name another column.")
+            raise UsageError(f"{place}: the numbers of the target {known.name!r}, e.g. {known.iloc[0]!r}, differ by less than "
+                             "float32 can tell: there is nothing to learn. Write them in other units, or name another column.")
         is_whole = bool((numbers % 1 == 0).all())
         if is_whole and num_different <= min(_MOST_CLASSES_OF_NUMBERS, _MOST_CLASSES_SHARE * len(known)):
             return "classification", f"{num_different} different whole numbers: {_listed(known)}", False
@@ -136,8 +136,8 @@ def _check_are_words(place: str, known: pd.Series, form: TableFormat) -> None:
         return
     if (len(known) - len(odd) + is_alike.sum()) / len(known) >= _LEAST_SHARE_OF_NUMBERS:
         word = odd[is_alike].iloc[0]
-        raise UsageError(f"{place}: the target {known.name!r} seems to hold numbers, but {len(odd)} of {len(known)} cells cannot be "
-                         f"read as such, e.g. {word!r}{_why_no_number(word, form)}. Correct them, or name another column.")
+        raise UsageError(f"{place}: the target {known.name!r} seems to hold numbers, but {len(odd)} of {len(known)} cells "
+                         f"cannot be read as such, e.g. {word!r}{_why_no_number(word, form)}. Correct them, or name another column.")
 
 
 def _why_no_number(word: str, form: TableFormat) -> str:

@@ -93,7 +93,8 @@ def test_a_cell_of_any_length_is_read(tmp_path, delimiter):
 
 
 @pytest.mark.parametrize(("content", "others", "message"), [
-    ("a,b\n1,2\n1,2,3\n4,5\n6,7\n", None, r"t\.csv cannot be read as a table: .*[^.]\. Each row must have .*; quote cells .*it\.$"),
+    ("a,b\n1,2\n1,2,3\n4,5\n6,7\n", None,
+     r"t\.csv cannot be read as a table: .*[^.]\. Each row must have .*; quote cells .*it\.$"),
     ("", None, "t\\.csv is empty"), ("a,b\n1,2\n", "ä,b\n1,2\n".encode("cp1252"), r"u\.csv is not written in utf-8.*in UTF-8\.$"),
     ("a,b\n1,2\n", b"a;b\n1;2\n", r"u\.csv has the single column 'a;b'\. Write all files with the same delimiter\.$")])
 def test_what_is_told_names_the_path_once_and_nothing_that_init_does_not_take(tmp_path, content, others, message):

@@ -15,8 +15,8 @@ from tests.support.first_data import picture, save
 
 EVIL_NAMES = [
     "a\x01b", "a\x07\x1bb", "a\x0bb", "a\x0cb", "a\x1cb", "a\x7fb", "a\x85b", "a\u2028b", "a\u2029b", "a\u202eb", "a\ufeffb",
-    "a\u00a0b", "a\\", "a\\u0041", '"""', "'''", 'a"""', "{{ a }}", "{% if %}", "{# a #}", "# a", "a\rb", "a\nb", "a\tb", "$(a)", "%s",
-    "😀", "a\U000e0001b"]
+    "a\u00a0b", "a\\", "a\\u0041", '"""', "'''", 'a"""', "{{ a }}", "{% if %}", "{# a #}", "# a", "a\rb", "a\nb", "a\tb",
+    "$(a)", "%s", "😀", "a\U000e0001b"]
 
 
 @pytest.fixture(autouse=True)

@@ -83,8 +83,8 @@ def _look_at_images(place: str, files: Sequence[Path]) -> ImageLook:
     images = look_at_images(place, files)
     if images.unreadable:
         file, reason = next(iter(images.unreadable.items()))
-        raise UsageError(f"{place}: {len(images.unreadable)} images cannot be read, e.g. {file}: {reason.rstrip('.')}. Remove them with "
-                         "their label maps.")
+        raise UsageError(f"{place}: {len(images.unreadable)} images cannot be read, e.g. {file}: {reason.rstrip('.')}. Remove "
+                         "them with their label maps.")
     if len(images.bands) > 1:
         raise UsageError(f"{place}: the images have {' and '.join(map(str, sorted(images.bands)))} bands. Convert them to grey "
                          "(1) or colour (3) alike.")
