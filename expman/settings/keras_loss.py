@@ -46,7 +46,8 @@ def _named(name: str) -> Callable[..., Any]:
         close = difflib.get_close_matches(name, dir(keras.losses), n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise ValueError(f"Keras has no loss '{name}'.{hint}") from error
-    return found() if inspect.isclass(found) else found
+    made: Callable[..., Any] = found() if inspect.isclass(found) else found
+    return made
 
 
 def _as_object(function: Callable[..., Any]) -> Any:

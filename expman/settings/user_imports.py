@@ -41,7 +41,8 @@ class _Turn:
         self._of_caller = {id(module): module for module in list(sys.modules.values())}  # holds them, so that no id returns
         self._set_aside: dict[str, ModuleType] = {}
         self._finders = [_CopiedModulesFinder(shown_files)] if shown_files else []
-        place = sys.meta_path.index(importlib.machinery.PathFinder)
+        place = next((place for place, finder in enumerate(sys.meta_path)
+                      if isinstance(finder, type) and issubclass(finder, importlib.machinery.PathFinder)), len(sys.meta_path))
         sys.meta_path[place:place] = self._finders
 
     def put_first(self, folders: Iterable[Path]) -> dict[str, ModuleType]:
