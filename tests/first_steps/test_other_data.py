@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,10 +13,14 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+import experiments_manager
+from expman import experiment_run
 from expman.errors import UserCodeError
+from expman.experiment_evaluation import evaluate
 from expman.first_steps.first_steps import write_first_steps
 from expman.settings.loading import Settings, load_settings
 from tests.support import first_data
+from tests.support.training_runs import read_metrics
 
 
 def written(folder: Path, monkeypatch, like: str, data: str, target: str | None = None) -> Settings:
@@ -112,3 +117,20 @@ def test_batches_of_images_hold_several_classes(tmp_path, monkeypatch):
     settings = written(tmp_path, monkeypatch, "images", "uneven")
     assert settings.batch_size >= 8
     assert set(labels_of(settings, settings.raw_data_dir_val)[:4]) == {0, 1, 2}
+
+
+@pytest.mark.slow
+def test_texts_are_evaluated_and_trained_on_from_another_folder(tmp_path, monkeypatch):
+    """The texts lie above the experiment's own files, which texts.py names by its place."""
+    first_data.write_texts(tmp_path / "texts.csv")
+    monkeypatch.chdir(tmp_path)
+    write_first_steps("mine", like="text", data="texts.csv", target="Laune")
+    file = tmp_path / "mine" / "mysettings.py"
+    file.write_text(re.sub(r"^nbEpoch = \d+", "nbEpoch = 1", file.read_text(encoding="utf-8"), flags=re.M), encoding="utf-8")
+    folder = experiments_manager.run(file)["sessionFolder"]
+    shutil.copy("texts.csv", "other.csv")
+    monkeypatch.chdir("/")
+    own, other = evaluate(folder), evaluate(folder, data=str(tmp_path / "other.csv"))
+    assert own["metrics"] == own["recorded_best"] and other["num_samples"] == 80 > own["num_samples"]
+    experiment_run.restart(folder, num_epochs=2)
+    assert [row["epoch"] for row in read_metrics(folder)] == ["1", "2"]
