@@ -46,7 +46,7 @@ def _named(name: str) -> Callable[..., Any]:
         close = difflib.get_close_matches(name, dir(keras.losses), n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise ValueError(f"Keras has no loss '{name}'.{hint}") from error
-    made: Callable[..., Any] = found() if inspect.isclass(found) else found
+    made: Any = found() if inspect.isclass(found) else found
     return made
 
 
