@@ -173,7 +173,7 @@ def modules_of_user(folders: Iterable[Path], *, except_for: Iterable[Path]) -> d
     """
     excluded, roots = set(except_for), list(folders)
     files = {}
-    for module in list(sys.modules.values()):
+    for module in _loaded().values():
         name = getattr(module, "__file__", None) or ""
         if not name.endswith(".py") or not is_user_file(name):
             continue
@@ -183,11 +183,16 @@ def modules_of_user(folders: Iterable[Path], *, except_for: Iterable[Path]) -> d
     return files
 
 
+def _loaded() -> dict[str, ModuleType]:
+    """Returns name -> module of `sys.modules`, without None, which forbids an import, and other objects that packages put there."""
+    return {name: module for name, module in list(sys.modules.items()) if isinstance(module, ModuleType)}
+
+
 def _modules_below(folders: list[Path]) -> dict[str, ModuleType]:
     """Returns the imported modules of the user that lie below some folders; packages with native code, which cannot be imported
     twice, are left out.
     """
-    found = {name: module for name, module in list(sys.modules.items())
+    found = {name: module for name, module in _loaded().items()
              if name not in _NEVER_MOVED and _lie_below(_places(module), folders) and _is_of_user(module)}
     native = {name.partition(".")[0] for name, module in found.items() if not _is_source(module)}
     return {name: module for name, module in found.items() if name.partition(".")[0] not in native}
@@ -197,20 +202,21 @@ def _modules_shadowed_by(folders: list[Path]) -> dict[str, ModuleType]:
     """Returns the modules of the user from elsewhere, with their submodules, that an import would find in the folders now."""
     offered = {entry.partition(".")[0] for folder in folders if folder.is_dir() for entry in os.listdir(folder)}
     shadowed = set()
-    for name in offered.intersection(sys.modules).difference(_NEVER_MOVED):
-        if _lie_below(_places(sys.modules[name]), folders) or not _is_of_user(sys.modules[name]):
+    loaded = _loaded()
+    for name in offered.intersection(loaded).difference(_NEVER_MOVED):
+        if _lie_below(_places(loaded[name]), folders) or not _is_of_user(loaded[name]):
             continue
         found = importlib.machinery.PathFinder.find_spec(name, sys.path)
         if found is not None and _lie_below(_places_of_spec(found), folders):
             shadowed.add(name)
-    return {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in shadowed}
+    return {name: module for name, module in loaded.items() if name.partition(".")[0] in shadowed}
 
 
 def _conflicts(of_settings: Mapping[str, ModuleType], *, folders: Iterable[Path], imported_names: set[str]
                ) -> list[tuple[Path, Path]]:
     conflicts = []
     for name, module in of_settings.items():
-        other = sys.modules.get(name)
+        other = _loaded().get(name)
         if other is None and name not in imported_names:
             continue
         found = importlib.machinery.PathFinder.find_spec(name, list(map(str, folders))) if other is None else other.__spec__

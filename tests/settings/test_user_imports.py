@@ -176,3 +176,10 @@ def test_an_import_path_without_experiment_is_left_alone():
     begin_imports([])
     end_imports()
     assert sys.path == path
+
+
+@pytest.mark.parametrize("entry", [None, object()])
+def test_what_is_no_module_in_the_list_of_modules_harms_nothing(tmp_path, monkeypatch, entry):
+    monkeypatch.setitem(sys.modules, "forbidden_or_odd", entry)
+    assert load_settings(write_experiment(tmp_path)).nbEpoch == 2
+    assert sys.modules["forbidden_or_odd"] is entry
