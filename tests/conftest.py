@@ -74,6 +74,14 @@ def op_determinism_ends_with_the_test() -> Iterator[None]:
         disable_op_determinism()
 
 
+@pytest.fixture(autouse=True)
+def imports_of_an_experiment_end_with_the_test() -> Iterator[None]:
+    """What a test loads without training it would keep its import path into the next test."""
+    yield
+    if "expman.settings.user_imports" in sys.modules:
+        sys.modules["expman.settings.user_imports"].end_imports()
+
+
 @pytest.fixture
 def script() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `experiments_manager.py` as a process of its own, which has TensorFlow already, and waits for its end."""
