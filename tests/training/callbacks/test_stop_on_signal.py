@@ -38,7 +38,9 @@ def test_the_training_ends_after_the_running_step_and_names_the_signal(number, h
     assert {each: signal.getsignal(each) for each in handlers} == handlers
 
 
-def test_after_the_first_signal_a_second_one_does_what_it_always_did():
+def test_after_the_first_signal_a_second_one_does_what_it_always_did(request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     progress = TrainingProgress()
     twice = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: [os.kill(os.getpid(), 2) for _ in range(2)])
     with pytest.raises(KeyboardInterrupt):
