@@ -48,7 +48,7 @@ def make_observer(factory: str | ObserverFactory, context: ObserverContext) -> O
         ServingError: there is no such function, it or its module raises, or what it returns is no observer.
     """
     make = _found(factory) if isinstance(factory, str) else factory
-    with _told_in_words(f"'{factory}' cannot be made"):
+    with _told_in_words(f"cannot make '{factory}'"):
         observer = make(context)
     if not callable(getattr(observer, "observe", None)):
         raise ServingError(f"{_FLAG}: '{factory}' must return an object with the method observe(request). "
@@ -58,28 +58,25 @@ def make_observer(factory: str | ObserverFactory, context: ObserverContext) -> O
 
 @contextlib.contextmanager
 def _told_in_words(what: str) -> Iterator[None]:
-    """Turns whatever the code of an observer raises, but ImportError, into an error that names its last line."""
+    """Turns whatever the code of an observer raises into an error that names its last line."""
     try:
         yield
-    except (ServingError, ImportError):
+    except ServingError:
         raise
     except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = "".join(traceback.format_exception_only(error)).strip()
         place = f" ({frame.filename}:{frame.lineno})" if frame.filename != __file__ else ""
-        raise ServingError(f"{_FLAG}: {what}: {reason}{place}.") from error
+        remedy = " Install it, or add its folder to PYTHONPATH." if isinstance(error, ImportError) else ""
+        raise ServingError(f"{_FLAG}: {what}: {reason}{place}.{remedy}") from error
 
 
 def _found(name: str) -> ObserverFactory:
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
         raise ServingError(f"{_FLAG} must be package.module:function, separated by commas. Got '{name}'.")
-    try:
-        with _told_in_words(f"'{module_name}' of '{name}' cannot be imported"):
-            module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ServingError(f"{_FLAG}: cannot import '{module_name}' of '{name}': {error}. "
-                           "Install it, or add its folder to PYTHONPATH.") from error
+    with _told_in_words(f"cannot import '{module_name}' of '{name}'"):
+        module = importlib.import_module(module_name)
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ServingError(f"{_FLAG}: '{module_name}' has no function '{function_name}'.")

@@ -316,8 +316,9 @@ def test_page_of_an_observer_is_shown_at_the_rest_port(affine: Path) -> None:
     (["nothing"], "must be package.module:function, separated by commas. Got 'nothing'"),
     (["no.such.module:f"], "cannot import 'no.such.module' of 'no.such.module:f'"),
     (["json:no_such_function"], "'json' has no function 'no_such_function'"),
-    (["builtins:range"], "'builtins:range' cannot be made: TypeError: "),
-    (["builtins:exit"], "'builtins:exit' cannot be made: SystemExit"),
+    (["builtins:range"], "cannot make 'builtins:range': TypeError: "),
+    (["builtins:exit"], "cannot make 'builtins:exit': SystemExit"),
+    ([lambda context: __import__("no_such_module")], "No module named 'no_such_module'"),
     (["builtins:repr"], "must return an object with the method observe(request). Got str."),
     ([_WithPage, _WithPage], "two observers show a page at /monitor"),
 ])
