@@ -37,7 +37,6 @@ class NumberColumn:
 
     kind: ClassVar[str] = "number"
     dtype: ClassVar[tf.DType] = tf.float64
-    missing_value: ClassVar[float] = math.nan
     is_embedded: ClassVar[bool] = False
 
     def encode(self, cells: tf.Tensor) -> tf.Tensor:
@@ -79,11 +78,6 @@ class CategoryColumn:
     def dtype(self) -> tf.DType:
         """float64 for numbers, else string."""
         return tf.float64 if self.holds_numbers else tf.string
-
-    @property
-    def missing_value(self) -> float | str:
-        """NaN for numbers, else the empty text."""
-        return math.nan if self.holds_numbers else ""
 
     def encode(self, cells: tf.Tensor) -> tf.Tensor:
         """Float32 `[batch, places]`, each row with at most one 1, of str or float64 `[batch]`."""
@@ -132,7 +126,6 @@ class DateColumn:
 
     kind: ClassVar[str] = "date"
     dtype: ClassVar[tf.DType] = tf.string
-    missing_value: ClassVar[str] = ""
     is_embedded: ClassVar[bool] = False
 
     def encode(self, cells: tf.Tensor) -> tf.Tensor:
