@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
 from collections.abc import Mapping
@@ -10,9 +9,9 @@ from typing import Any
 
 from expman.errors import Problem
 from expman.settings.contract import CLIENT_METHODS, PROTOTYPES, SETTINGS
+from expman.settings.misspelt_names import misspelt_names
 from expman.settings.vocabulary import REQUIRED, Prototype, Setting
 
-_CLOSE_NAME = 0.8
 _DECLARED: tuple[Setting | Prototype, ...] = (*SETTINGS, *PROTOTYPES)
 
 
@@ -27,7 +26,7 @@ def check_settings(namespace: Mapping[str, Any], *, lines: Mapping[str, int], fi
     def problem(subject: str, error: str) -> Problem:
         return Problem(f"{file}:{lines[subject]}" if subject in lines else file, f"{subject} {error}")
 
-    unknown_names = _misspelt_names(namespace, lines)
+    unknown_names = misspelt_names(namespace, lines, known={declared.name for declared in _DECLARED})
     problems = [problem(wrong, f"is not a known name. Did you mean {right}? "
                                "Rename it, or start the name of a helper of your own with an underscore.")
                 for wrong, right in unknown_names.items()]
@@ -63,22 +62,6 @@ def _bound_method(client_class: type, name: str) -> Any:
     attribute = inspect.getattr_static(client_class, name, None)
     bind = getattr(attribute, "__get__", None)
     return bind(object(), client_class) if bind else attribute
-
-
-def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, str]:
-    """The user's names that look like a known one which the file does not define."""
-    known = {declared.name for declared in _DECLARED}
-    absent = {known_name.lower(): known_name for known_name in known - namespace.keys()}
-    misspelt = {}
-    for candidate in lines:
-        if candidate in known or candidate.startswith("_"):
-            continue
-        # A constant of the user's own is in capitals: only a known name in capitals is meant to be that name.
-        cutoff = 1.0 if candidate.isupper() else _CLOSE_NAME
-        close = difflib.get_close_matches(candidate.lower(), absent, n=1, cutoff=cutoff)
-        if close:
-            misspelt[candidate] = absent[close[0]]
-    return misspelt
 
 
 def _missing(declared: Setting | Prototype) -> str:

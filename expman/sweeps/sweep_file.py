@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from expman.errors import Problem, SettingsError
+from expman.settings.misspelt_names import misspelt_names
 from expman.settings.user_imports import begin_imports
 from expman.settings.user_module import UserModule
 from expman.settings.vocabulary import (
@@ -31,7 +31,6 @@ from expman.sweeps.search.search_space import is_expression, point_error, space_
 _ALGORITHMS = ("tpe", "random", "anneal", "atpe", "grid")
 _PACKAGES_OF_ATPE = {"lightgbm": "lightgbm", "sklearn": "scikit-learn"}
 _FILE_PREFIX = "mysweep_"
-_CLOSE_NAME = 0.8
 
 _SPACE = ValueKind("a dict from names to hyperopt expressions (algorithm 'grid': to lists), or an expression for such dicts",
                    lambda value: is_expression(value) or (isinstance(value, dict) and bool(value)))
@@ -118,7 +117,7 @@ def sweep_table() -> str:
 
 def _problems(namespace: Mapping[str, Any], *, lines: Mapping[str, int], file: Path) -> list[Problem]:
     """Returns all errors of an executed sweep file, in its order."""
-    misspelt = _misspelt_names(namespace, lines)
+    misspelt = misspelt_names(namespace, lines, known={setting.name for setting in SWEEP_SETTINGS})
     errors = [(wrong, f"is not a known name. Did you mean {right}? "
                       "Rename it, or start the name of a helper of your own with an underscore.")
               for wrong, right in misspelt.items()]
@@ -134,20 +133,6 @@ def _problems(namespace: Mapping[str, Any], *, lines: Mapping[str, int], file: P
     errors.sort(key=lambda error: lines.get(error[0], sys.maxsize))
     return [Problem(f"{file}:{lines[subject]}" if subject in lines else str(file), f"{subject} {error}")
             for subject, error in errors]
-
-
-def _misspelt_names(namespace: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, str]:
-    """The file's names that look like a declared one which it does not define."""
-    known = {setting.name for setting in SWEEP_SETTINGS}
-    absent = {declared.lower(): declared for declared in known - namespace.keys()}
-    misspelt = {}
-    for candidate in lines:
-        if candidate in known or candidate.startswith("_"):
-            continue
-        close = difflib.get_close_matches(candidate.lower(), absent, n=1, cutoff=_CLOSE_NAME)
-        if close:
-            misspelt[candidate] = absent[close[0]]
-    return misspelt
 
 
 def _errors_in_depth(sound: Mapping[str, Any], *, file: Path) -> list[tuple[str, str]]:

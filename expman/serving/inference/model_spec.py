@@ -50,7 +50,7 @@ def wanted_signature(name: str, signatures: Mapping[str, SignatureDef], *, code:
     """Finds a signature; '' stands for `serving_default`.
 
     Arguments:
-        code, words: of the fault when there is none; `{}` in the words is its name. TensorFlow Serving's methods differ here.
+        code, words: of the error when there is none; `{}` in the words is its name. TensorFlow Serving's methods differ here.
 
     Raises:
         StatusError: the model has no such signature.

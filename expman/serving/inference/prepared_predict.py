@@ -105,8 +105,8 @@ class PreparedPredict:
         """
         try:
             return self._answer(self._served.predictor.run(self._feeds, self._plan.fetches, timeout_seconds=timeout_seconds))
-        except StatusError as fault:
-            raise self._explained(fault) from fault
+        except StatusError as error:
+            raise self._explained(error) from error
 
     def submit(self, *, timeout_seconds: float | None,
                on_done: Callable[[PredictResult | None, Exception | None], None]) -> Callable[[], bool]:
@@ -127,8 +127,8 @@ class PreparedPredict:
         self._observed.note_outputs(outputs)
         return PredictResult(self._served.name, self._served.number, self._plan.signature_name, outputs, self._typed_fields)
 
-    def _explained(self, fault: StatusError) -> StatusError:
-        return StatusError(fault.code, fault.message + _differences(self._feeds, self._plan.signature))
+    def _explained(self, error: StatusError) -> StatusError:
+        return StatusError(error.code, error.message + _differences(self._feeds, self._plan.signature))
 
 
 def _plan(signatures: Mapping[str, SignatureDef], signature_name: str, received: Sequence[str], output_filter: Sequence[str]

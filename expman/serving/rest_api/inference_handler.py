@@ -112,11 +112,11 @@ def _ended(observed: Observed) -> Iterator[Observed]:
     """Tells how a request ends, whatever becomes of it."""
     try:
         yield observed
-    except StatusError as fault:
-        observed.end(fault.code, fault.message)
+    except StatusError as error:
+        observed.end(error.code, error.message)
         raise
-    except web.HTTPException as fault:
-        observed.end(Code.INVALID_ARGUMENT, fault.text or fault.reason)
+    except web.HTTPException as error:
+        observed.end(Code.INVALID_ARGUMENT, error.text or error.reason)
         raise
     except asyncio.CancelledError:
         observed.end(Code.CANCELLED, "The request was dropped.")

@@ -51,7 +51,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """
     document = parse_strictly(body)
     if document is None:
-        # Strict JSON lacks those numbers; and its reader's words for a fault are not those that are wanted.
+        # Strict JSON lacks those numbers; and its reader's words for an error are not those that are wanted.
         document = _parse_leniently(body)
     if type(document) is not dict:
         raise StatusError(Code.INVALID_ARGUMENT, f"JSON Value: {json_text(document)} Is not object")
@@ -102,7 +102,7 @@ def _parse_leniently(body: bytes) -> Any:
         _raise("Number too big to be stored in double.", _offset(text, text.find(str(error))))
     except json.JSONDecodeError as error:
         position = error.pos - error.msg.startswith("Invalid \\uXXXX")  # There an escape's place is its backslash.
-        _raise(_words_of_fault(error), _offset(text, _position_before_spelling_out(text, position)))
+        _raise(_words_of_error(error), _offset(text, _position_before_spelling_out(text, position)))
     except RecursionError:
         raise StatusError(Code.INVALID_ARGUMENT, "JSON Parse error: Lists or objects are nested too deeply.") from None
 
@@ -154,7 +154,7 @@ def _lone_surrogate(text: str) -> int | None:
     return None if first_half is None else first_half.start()
 
 
-def _words_of_fault(error: json.JSONDecodeError) -> str:
+def _words_of_error(error: json.JSONDecodeError) -> str:
     for beginning, words in _WORDS_OF_FAULTS:
         if error.msg.startswith(beginning):
             return words

@@ -31,7 +31,7 @@ def signature_name(document: Mapping[str, Any]) -> str:
     """
     name = document.get(_SIGNATURE_NAME, "")
     if type(name) is not str:
-        raise _fault_of(document, f"not formatted correctly. '{_SIGNATURE_NAME}' key must be a string value.")
+        raise _error_of(document, f"not formatted correctly. '{_SIGNATURE_NAME}' key must be a string value.")
     return name
 
 
@@ -42,10 +42,10 @@ def asks_for_rows(document: Mapping[str, Any]) -> bool:
         StatusError: INVALID_ARGUMENT, it does neither or both.
     """
     if _INSTANCES in document and _INPUTS in document:
-        raise _fault_of(
+        raise _error_of(
             document, f"Not formatted correctly expecting only one of '{_INPUTS}' or '{_INSTANCES}' keys to exist ")
     if _INSTANCES not in document and _INPUTS not in document:
-        raise _fault("Missing 'inputs' or 'instances' key")
+        raise _error("Missing 'inputs' or 'instances' key")
     return _INSTANCES in document
 
 
@@ -65,8 +65,8 @@ def predict_inputs(document: Mapping[str, Any], inputs: Mapping[str, TensorInfo]
     if arrays is not None:
         return arrays
     if asks_for_rows(document):
-        raise _first_fault_of_rows(document[_INSTANCES], inputs)
-    raise _first_fault_of_columns(document[_INPUTS], inputs)
+        raise _first_error_of_rows(document[_INSTANCES], inputs)
+    raise _first_error_of_columns(document[_INPUTS], inputs)
 
 
 def predict_inputs_or_none(document: Mapping[str, Any], inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray] | None:
@@ -79,22 +79,22 @@ def predict_inputs_or_none(document: Mapping[str, Any], inputs: Mapping[str, Ten
         return _columns(document[_INPUTS], inputs)
     instances = document[_INSTANCES]
     if type(instances) is not list:
-        raise _fault_of(document, f"Excepting '{_INSTANCES}' to be an list/array")
+        raise _error_of(document, f"Excepting '{_INSTANCES}' to be an list/array")
     if not instances:
-        raise _fault_of(document, f"No values in '{_INSTANCES}' array")
+        raise _error_of(document, f"No values in '{_INSTANCES}' array")
     return _rows(instances, inputs)
 
 
 def _columns(value: Any, inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray] | None:
     if not _is_named(value):
         if len(inputs) > 1:
-            raise _fault("inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
+            raise _error("inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
                          "tensorinfo_map")
         value = dict.fromkeys(inputs, value)
     arrays = {}
     for name in sorted(inputs):
         if name not in value:
-            raise _fault(f"Missing named input: {name} in '{_INPUTS}' object.")
+            raise _error(f"Missing named input: {name} in '{_INPUTS}' object.")
         array = array_or_none(value[name], inputs[name].dtype)
         if array is None:
             return None
@@ -102,7 +102,7 @@ def _columns(value: Any, inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarr
     return arrays
 
 
-def _first_fault_of_columns(value: Any, inputs: Mapping[str, TensorInfo]) -> StatusError:
+def _first_error_of_columns(value: Any, inputs: Mapping[str, TensorInfo]) -> StatusError:
     values = value if _is_named(value) else dict.fromkeys(inputs, value)
     for name in sorted(inputs):
         try:
@@ -115,7 +115,7 @@ def _first_fault_of_columns(value: Any, inputs: Mapping[str, TensorInfo]) -> Sta
 def _rows(instances: Sequence[Any], inputs: Mapping[str, TensorInfo]) -> dict[str, np.ndarray] | None:
     if not _is_named(instances[0]):
         if len(inputs) > 1:
-            raise _fault("instances is a plain list, but expecting list of objects as multiple input tensors required as per "
+            raise _error("instances is a plain list, but expecting list of objects as multiple input tensors required as per "
                          "tensorinfo_map")
         name, = inputs
         columns = None if any(map(_is_named, instances)) else {name: instances}
@@ -134,35 +134,35 @@ def _is_named(instance: Any) -> bool:
     return type(instance) is dict and not is_base64(instance)
 
 
-def _first_fault_of_rows(instances: Sequence[Any], inputs: Mapping[str, TensorInfo]) -> StatusError:
+def _first_error_of_rows(instances: Sequence[Any], inputs: Mapping[str, TensorInfo]) -> StatusError:
     """Finds the first instance that TensorFlow Serving, which takes one after the other, would refuse."""
     shapes: dict[str, tuple[int, ...]] = {}
     are_named = _is_named(instances[0])
     for index, instance in enumerate(instances):
         if are_named != _is_named(instance):
-            return _fault(f"Expecting {'object but got list' if are_named else 'value/list but got object'} "
+            return _error(f"Expecting {'object but got list' if are_named else 'value/list but got object'} "
                           f"at item {index} of input list")
         values = instance if are_named else {next(iter(inputs)): instance}
         for name, value in values.items():
             try:
                 if name not in inputs:
-                    raise _fault(f"JSON object: does not have named input: {name}")
+                    raise _error(f"JSON object: does not have named input: {name}")
                 shape = array_of(value, inputs[name].dtype).shape
                 _check_shape(shapes.setdefault(name, shape), shape)
             except StatusError as error:
-                return _fault(f"Failed to process element: {index} {f'key: {name} ' if are_named else ''}of '{_INSTANCES}' "
+                return _error(f"Failed to process element: {index} {f'key: {name} ' if are_named else ''}of '{_INSTANCES}' "
                               f"list. Error: {error.code.name}: {error.message}")
         if are_named and values.keys() != inputs.keys():
-            return _fault(f"Failed to process element: {index} of '{_INSTANCES}' list. JSON object: {json_text(instance)} "
+            return _error(f"Failed to process element: {index} of '{_INSTANCES}' list. JSON object: {json_text(instance)} "
                           f"keys must be equal to: {','.join(sorted(inputs))}")
     raise AssertionError("instances that fit one by one fit together")
 
 
 def _check_shape(first: tuple[int, ...], shape: tuple[int, ...]) -> None:
     if math.prod(first) != math.prod(shape):
-        raise _fault(f"Expecting tensor size: {math.prod(first)} but got: {math.prod(shape)}")
+        raise _error(f"Expecting tensor size: {math.prod(first)} but got: {math.prod(shape)}")
     if first != shape:
-        raise _fault(f"Expecting shape [{','.join(map(str, first))}] but got: [{','.join(map(str, shape))}]")
+        raise _error(f"Expecting shape [{','.join(map(str, first))}] but got: [{','.join(map(str, shape))}]")
 
 
 def examples_input(document: Mapping[str, Any]) -> input_pb2.Input:
@@ -179,18 +179,18 @@ def examples_input(document: Mapping[str, Any]) -> input_pb2.Input:
         message.example_list_with_context.context.CopyFrom(_example(document[_CONTEXT]))
         examples = message.example_list_with_context.examples
     if _EXAMPLES not in document:
-        raise _fault_of(document, f"When method is classify, key '{_EXAMPLES}' is expected and was not found")
+        raise _error_of(document, f"When method is classify, key '{_EXAMPLES}' is expected and was not found")
     if type(document[_EXAMPLES]) is not list:
-        raise _fault_of(document, f"Expecting '{_EXAMPLES}' value to be an list/array")
+        raise _error_of(document, f"Expecting '{_EXAMPLES}' value to be an list/array")
     if not document[_EXAMPLES]:
-        raise _fault_of(document, f"'{_EXAMPLES}' value is an empty array")
+        raise _error_of(document, f"'{_EXAMPLES}' value is an empty array")
     examples.extend(map(_example, document[_EXAMPLES]))
     return message
 
 
 def _example(value: Any) -> example_pb2.Example:
     if type(value) is not dict:
-        raise _fault(f"Example must be JSON object but got JSON {json_type_name(value)}")
+        raise _error(f"Example must be JSON object but got JSON {json_type_name(value)}")
     example = example_pb2.Example()
     for name, content in value.items():
         _fill_feature(example.features.feature[name], name, content if type(content) is list else [content])
@@ -201,7 +201,7 @@ def _fill_feature(feature: Any, name: str, values: Sequence[Any]) -> None:
     for value in values:
         kind = _feature_kind(name, value)
         if feature.WhichOneof("kind") not in (None, kind):
-            raise _fault(f"Unexpected element type in feature: {name} expecting type: "
+            raise _error(f"Unexpected element type in feature: {name} expecting type: "
                          f"{feature.WhichOneof('kind').removesuffix('_list')}")
         getattr(feature, kind).value.append(_feature_value(value))
 
@@ -213,7 +213,7 @@ def _feature_value(value: Any) -> bytes | float | int:
         return base64_bytes(value)
     if type(value) is float:
         if math.isfinite(value) and abs(value) > _LARGEST_FLOAT:
-            raise _fault(f"Cannot convert JSON value: {json_text(value)} to float without loss of precision.")
+            raise _error(f"Cannot convert JSON value: {json_text(value)} to float without loss of precision.")
         return value
     return int(value)  # Booleans too.
 
@@ -224,15 +224,15 @@ def _feature_kind(name: str, value: Any) -> str:
     if type(value) is float:
         return "float_list"
     if type(value) is int and value >= 2**63:
-        raise _fault(f"Feature: {name} has uint64 element. Only int64 is supported.")
+        raise _error(f"Feature: {name} has uint64 element. Only int64 is supported.")
     if type(value) in (int, bool):
         return "int64_list"
-    raise _fault(f"Feature: {name} has element with unexpected JSON type: {json_type_name(value)}")
+    raise _error(f"Feature: {name} has element with unexpected JSON type: {json_type_name(value)}")
 
 
-def _fault(words: str) -> StatusError:
+def _error(words: str) -> StatusError:
     return StatusError(Code.INVALID_ARGUMENT, words)
 
 
-def _fault_of(document: Mapping[str, Any], words: str) -> StatusError:
-    return _fault(f"JSON Value: {json_text(document)} {words}")
+def _error_of(document: Mapping[str, Any], words: str) -> StatusError:
+    return _error(f"JSON Value: {json_text(document)} {words}")

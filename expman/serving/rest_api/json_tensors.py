@@ -57,7 +57,7 @@ def array_of(value: Any, type_number: int) -> np.ndarray:
     """
     array = array_or_none(value, type_number)
     if array is None:
-        raise _first_fault(value, type_number, shape=_first_shape(value))
+        raise _first_error(value, type_number, shape=_first_shape(value))
     return array
 
 
@@ -152,7 +152,7 @@ def _first_shape(value: Any) -> list[int]:
     return shape
 
 
-def _first_fault(value: Any, type_number: int, *, shape: list[int], level: int = 0) -> StatusError | None:
+def _first_error(value: Any, type_number: int, *, shape: list[int], level: int = 0) -> StatusError | None:
     """Finds the first element that TensorFlow Serving, which takes one after the other, would refuse."""
     rank = len(shape)
     if type(value) is not list:
@@ -160,19 +160,19 @@ def _first_fault(value: Any, type_number: int, *, shape: list[int], level: int =
             return StatusError(Code.INVALID_ARGUMENT, (
                 f"JSON Value: {json_text(value)} found at incorrect level: {level + 1} in the JSON DOM. "
                 f"Expected at level: {rank}"))
-        return _fault_of_element(value, type_number)
+        return _error_of_element(value, type_number)
     if level >= rank:
         return StatusError(Code.INVALID_ARGUMENT, f"Encountered list at unexpected level: {level} expected < {rank}")
     if len(value) != shape[level]:
         return StatusError(Code.INVALID_ARGUMENT, (
             f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {shape[level]}"))
     for element in value:
-        if fault := _first_fault(element, type_number, shape=shape, level=level + 1):
-            return fault
+        if error := _first_error(element, type_number, shape=shape, level=level + 1):
+            return error
     return None
 
 
-def _fault_of_element(value: Any, type_number: int) -> StatusError | None:
+def _error_of_element(value: Any, type_number: int) -> StatusError | None:
     if _elements([value], type_number) is not None:
         return None
     text, name = json_text(value), type_name(type_number)

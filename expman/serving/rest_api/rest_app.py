@@ -98,10 +98,10 @@ class RestApp:
     async def _response(self, request: web.Request, handler: _Handler) -> web.Response:
         try:
             response = await handler(request)
-        except StatusError as fault:
-            response = _json_response(_HTTP_STATUS.get(fault.code, 500), error_answer(fault.message))
-        except web.HTTPException as fault:
-            response = _json_response(fault.status, error_answer(fault.text or fault.reason))
+        except StatusError as error:
+            response = _json_response(_HTTP_STATUS.get(error.code, 500), error_answer(error.message))
+        except web.HTTPException as error:
+            response = _json_response(error.status, error_answer(error.text or error.reason))
         except ConnectionError:
             response = _json_response(_CLIENT_CLOSED_REQUEST, b"")
         except Exception as error:
@@ -169,7 +169,7 @@ class RestApp:
             with self._store.acquire(model.name, version=model.version, label=model.label):
                 return not self.is_draining
         except StatusError:
-            # What the store has never heard of is another fault than what it cannot serve now.
+            # What the store has never heard of is another error than what it cannot serve now.
             self._store.statuses(model.name, version=model.version, label=model.label)
             return False
 

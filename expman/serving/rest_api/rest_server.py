@@ -200,10 +200,10 @@ def _next_connection(listener: socket.socket) -> socket.socket | None:
 def _http_logger() -> logging.Logger:
     """For aiohttp, which logs a traceback for each request that is no HTTP."""
     logger = logging.getLogger(f"{__name__}.http")
-    logger.addFilter(_is_own_fault)
+    logger.addFilter(_is_own_error)
     return logger
 
 
-def _is_own_fault(record: logging.LogRecord) -> bool:
+def _is_own_error(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, (HttpProcessingError, ConnectionError))
